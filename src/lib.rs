@@ -5,8 +5,10 @@
 //! cli → train, report → distill → nn → tape → ops → simd, tensor.
 
 pub mod error;
+pub mod ops;
 pub mod random;
 pub mod simd;
+pub mod tape;
 pub mod tensor;
 
 pub use error::{Error, Kind, Result};

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 /// # Safety
 /// Every function needs the instruction set it stands for; pointers must be valid for the lanes touched. No alignment
 /// is asked for.
+#[allow(clippy::missing_safety_doc)] // The contract above is that of every function.
 pub trait Simd: Copy + Send + Sync + 'static {
     /// What a lane holds.
     type Element: Element;

@@ -1,0 +1,51 @@
+//! Addition of two values of one shape: `y = a + b`. The gradient of both is that of `y`.
+
+mod cpu;
+
+use crate::error::{Error, Result};
+use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::with_float;
+
+#[derive(Debug)]
+struct Add;
+
+impl Tape {
+    /// `a + b`, element by element.
+    ///
+    /// # Errors
+    /// If the shapes differ.
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
+        if self.shape(a) != self.shape(b) {
+            return Err(Error::request(format!("cannot add shapes {} and {}", self.shape(a), self.shape(b))));
+        }
+        let (dtype, shape) = (self.dtype(a), self.shape(a));
+        Ok(self.record_one(Add, &[a, b], "sum", dtype, shape))
+    }
+}
+
+impl Operation for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn in_place(&self) -> Option<(usize, usize)> {
+        Some((0, 0))
+    }
+
+    fn gradient(
+        &self,
+        _tape: &mut Tape,
+        _node: &Node,
+        upstream: &[Option<ValueId>],
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        Ok(vec![upstream[0], upstream[0]])
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let first = frame.input_ptr::<T>(0);
+            cpu::add(first, frame.input::<T>(1), frame.output::<T>(0));
+        });
+    }
+}

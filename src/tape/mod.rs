@@ -1,0 +1,227 @@
+//! The tape: one step of work, recorded once, differentiated, planned into one arena, and replayed for every batch.
+//!
+//! ```text
+//! record (Tape, ops) → differentiate (backward) → plan (Plan: who lives where) → replay (Plan::run)
+//! ```
+//!
+//! Values are immutable once written, except those that live in [`State`]: parameters, running statistics, counters.
+//! Everything that is decided per shape (tables, chunks, workspace) is decided while recording; a replay allocates
+//! nothing and checks no shapes.
+
+mod backward;
+mod frame;
+mod memory;
+mod operation;
+mod plan;
+mod state;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use frame::Frame;
+pub use memory::Memory;
+pub use operation::{Operation, Signature};
+pub use plan::{OpTime, Plan};
+pub use state::{State, StateId, StateLayout};
+
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Shape};
+
+/// A value on a tape: the output of a node, a piece of state, or a view of another value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(u32);
+
+impl ValueId {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Where a value's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In the arena, at an offset the plan decides.
+    Arena,
+    /// In the state: it outlives the step.
+    State(StateId),
+    /// The bytes of another value, seen with another shape.
+    View(ValueId),
+}
+
+/// What the tape knows of a value.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// What it is, for people.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Extents.
+    pub shape: Shape,
+    pub(crate) home: Home,
+}
+
+/// One operation applied to values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is done.
+    pub op: Arc<dyn Operation>,
+    /// What it reads.
+    pub inputs: Vec<ValueId>,
+    /// What it writes; state among them is read as well, updated in place.
+    pub outputs: Vec<ValueId>,
+    /// Whose work this is: a model of the classroom. On the CPU lanes run one after the other.
+    pub lane: u32,
+}
+
+/// A recorded step.
+#[derive(Debug)]
+pub struct Tape {
+    float: DType,
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    kept: Vec<ValueId>,
+    lane: u32,
+}
+
+impl Tape {
+    /// An empty tape whose floating-point values are `float` (f32 or f64).
+    pub fn new(float: DType) -> Self {
+        Self { float, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+    }
+
+    /// The floating-point type of this tape's activations.
+    pub fn float(&self) -> DType {
+        self.float
+    }
+
+    /// What is recorded from here on belongs to `lane`.
+    pub fn set_lane(&mut self, lane: u32) {
+        self.lane = lane;
+    }
+
+    /// A value's description.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.index()]
+    }
+
+    /// A value's shape.
+    pub fn shape(&self, id: ValueId) -> Shape {
+        self.value(id).shape
+    }
+
+    /// A value's element type.
+    pub fn dtype(&self, id: ValueId) -> DType {
+        self.value(id).dtype
+    }
+
+    /// The nodes in order of execution.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Brings a piece of state onto the tape.
+    pub fn state(&mut self, layout: &StateLayout, id: StateId) -> ValueId {
+        if let Some(index) = self.values.iter().position(|value| value.home == Home::State(id)) {
+            return ValueId(index as u32);
+        }
+        let entry = layout.entry(id);
+        self.push_value(entry.name.clone(), entry.dtype, entry.shape, Home::State(id))
+    }
+
+    /// The same bytes with another shape of equal count: no work at all.
+    ///
+    /// # Errors
+    /// If the counts differ.
+    pub fn view(&mut self, id: ValueId, shape: impl Into<Shape>) -> Result<ValueId> {
+        let shape = shape.into();
+        let from = self.value(id).clone();
+        if from.shape.count() != shape.count() {
+            return Err(Error::request(format!(
+                "cannot view {} of shape {} as {shape}: {} elements are not {}",
+                from.name,
+                from.shape,
+                from.shape.count(),
+                shape.count()
+            )));
+        }
+        Ok(self.push_value(from.name, from.dtype, shape, Home::View(self.root(id))))
+    }
+
+    /// Records `op` on `inputs`; its outputs get the given names, types and shapes.
+    pub fn record(
+        &mut self,
+        op: impl Operation + 'static,
+        inputs: &[ValueId],
+        outputs: &[(&str, DType, Shape)],
+    ) -> Vec<ValueId> {
+        let outputs: Vec<ValueId> = outputs
+            .iter()
+            .map(|(name, dtype, shape)| self.push_value(name.to_string(), *dtype, *shape, Home::Arena))
+            .collect();
+        self.record_into(op, inputs, &outputs);
+        outputs
+    }
+
+    /// Records `op` on `inputs` with one output.
+    pub fn record_one(
+        &mut self,
+        op: impl Operation + 'static,
+        inputs: &[ValueId],
+        name: &str,
+        dtype: DType,
+        shape: Shape,
+    ) -> ValueId {
+        self.record(op, inputs, &[(name, dtype, shape)])[0]
+    }
+
+    /// Records `op` with outputs that exist already: state that it updates, or values from [`Tape::declare`].
+    pub fn record_into(&mut self, op: impl Operation + 'static, inputs: &[ValueId], outputs: &[ValueId]) {
+        let node = Node { op: Arc::new(op), inputs: inputs.to_vec(), outputs: outputs.to_vec(), lane: self.lane };
+        self.nodes.push(node);
+    }
+
+    /// A value in the arena that a later [`Tape::record_into`] writes, together with state for instance.
+    pub fn declare(&mut self, name: &str, dtype: DType, shape: Shape) -> ValueId {
+        self.push_value(name.to_string(), dtype, shape, Home::Arena)
+    }
+
+    /// Keeps a value readable after the step: [`Plan::read`].
+    pub fn keep(&mut self, id: ValueId) {
+        self.kept.push(id);
+    }
+
+    fn push_value(&mut self, name: String, dtype: DType, shape: Shape, home: Home) -> ValueId {
+        self.values.push(Value { name, dtype, shape, home });
+        ValueId(self.values.len() as u32 - 1)
+    }
+
+    /// The value whose bytes `id` stands for.
+    fn root(&self, id: ValueId) -> ValueId {
+        match self.value(id).home {
+            Home::View(of) => of,
+            _ => id,
+        }
+    }
+
+    fn is_state(&self, id: ValueId) -> bool {
+        matches!(self.value(self.root(id)).home, Home::State(_))
+    }
+}
+
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let list = |ids: &[ValueId]| {
+                let named = ids.iter().map(|id| format!("%{}:{}{}", id.0, self.value(*id).name, self.shape(*id)));
+                named.collect::<Vec<_>>().join(", ")
+            };
+            writeln!(f, "{index:4} {} ({}) -> {}", node.op.name(), list(&node.inputs), list(&node.outputs))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod check;
+#[cfg(test)]
+mod tests;

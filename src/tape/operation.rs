@@ -1,0 +1,60 @@
+//! What an operation is to the tape.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::{Frame, Node, Tape, ValueId};
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Shape};
+
+/// Types and shapes of a node's inputs and outputs.
+#[derive(Clone, Debug)]
+pub struct Signature {
+    /// Of each input.
+    pub inputs: Vec<(DType, Shape)>,
+    /// Of each output.
+    pub outputs: Vec<(DType, Shape)>,
+}
+
+/// One kind of work on a tape. Everything about it stands in one directory, `ops/<op>/`.
+pub trait Operation: Debug + Send + Sync {
+    /// Its name in plans and profiles.
+    fn name(&self) -> &'static str;
+
+    /// Bytes of scratch memory that one run needs; their content is undefined at the start.
+    fn workspace(&self, signature: &Signature) -> usize {
+        let _ = signature;
+        0
+    }
+
+    /// An (output, input) pair that may be one buffer if the input is not needed afterwards. The operation then sees
+    /// [`Frame::is_in_place`] and must not ask for that input as a slice.
+    fn in_place(&self) -> Option<(usize, usize)> {
+        None
+    }
+
+    /// This operation with one input more, at the end, that is added to output 0: how gradients of a value with
+    /// several users are summed without a pass of their own. `None`: it cannot.
+    fn with_addend(&self) -> Option<Arc<dyn Operation>> {
+        None
+    }
+
+    /// Records the gradients of the inputs on `tape`, given those of the outputs (`None`: nothing flows there).
+    /// `wanted` says for which inputs; the answer has one entry per input.
+    ///
+    /// # Errors
+    /// If the operation cannot be differentiated.
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        upstream: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        let _ = (tape, node, upstream, wanted);
+        Err(Error::failed(format!("{} has no gradient", self.name())))
+    }
+
+    /// Does the work on the CPU.
+    fn run(&self, frame: &Frame<'_>);
+}

@@ -1,0 +1,329 @@
+//! From a recorded tape to a schedule with a place for every value.
+//!
+//! Lifetimes are known (first write to last read), so buffers whose lives do not overlap share bytes. Values are placed
+//! in order of size, each at the lowest offset that is free during its whole life (greedy by size: Pisarchyk and Lee,
+//! "Efficient memory management for deep neural net inference", 2020).
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::frame::Slot;
+use super::memory::aligned;
+use super::{Frame, Home, Memory, Operation, Signature, State, StateLayout, Tape, ValueId};
+use crate::tensor::{DType, Plain, Shape};
+
+/// A planned node.
+#[derive(Debug)]
+struct Step {
+    op: Arc<dyn Operation>,
+    inputs: Box<[Slot]>,
+    outputs: Box<[Slot]>,
+    workspace: Slot,
+    in_place: Option<(usize, usize)>,
+    lane: u32,
+}
+
+/// Time that one kind of operation took in a profiled replay.
+#[derive(Clone, Debug)]
+pub struct OpTime {
+    /// The operation's name and the shape of its first output.
+    pub name: String,
+    /// The lane it ran in.
+    pub lane: u32,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// A step that is ready to be replayed.
+#[derive(Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    kept: Vec<(ValueId, Slot)>,
+    bytes: usize,
+}
+
+/// A value's bytes and the nodes between which it is alive.
+#[derive(Clone, Debug)]
+struct Life {
+    bytes: usize,
+    first: usize,
+    last: usize,
+    offset: usize,
+}
+
+impl Plan {
+    /// Plans `tape`; work whose results nobody reads is left out.
+    pub fn new(tape: &Tape, layout: &StateLayout) -> Self {
+        let alive = needed(tape);
+        let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
+        let signatures: Vec<Signature> = nodes.iter().map(|index| signature(tape, *index)).collect();
+
+        // One life per value, then one per workspace; values that are updated in place share their input's life.
+        let mut lives: Vec<Life> = tape
+            .values
+            .iter()
+            .map(|value| Life {
+                bytes: aligned(value.shape.count() * value.dtype.size()),
+                first: usize::MAX,
+                last: 0,
+                offset: 0,
+            })
+            .collect();
+        for (step, index) in nodes.iter().enumerate() {
+            let node = &tape.nodes[*index];
+            for id in node.inputs.iter().chain(&node.outputs) {
+                let life = &mut lives[tape.root(*id).index()];
+                life.first = life.first.min(step);
+                life.last = life.last.max(step);
+            }
+        }
+        for id in &tape.kept {
+            lives[tape.root(*id).index()].last = nodes.len();
+        }
+        let mut owner: Vec<usize> = (0..lives.len()).collect();
+        let in_place: Vec<Option<(usize, usize)>> = nodes
+            .iter()
+            .enumerate()
+            .map(|(step, index)| share_in_place(tape, *index, step, &mut lives, &mut owner))
+            .collect();
+        let workspaces = lives.len();
+        for (step, index) in nodes.iter().enumerate() {
+            let bytes = aligned(tape.nodes[*index].op.workspace(&signatures[step]));
+            lives.push(Life { bytes, first: step, last: step, offset: 0 });
+        }
+        let placed = (0..lives.len())
+            .filter(|index| {
+                *index >= workspaces
+                    || (owner[*index] == *index
+                        && tape.values[*index].home == Home::Arena
+                        && lives[*index].first != usize::MAX)
+            })
+            .filter(|index| lives[*index].bytes > 0)
+            .collect();
+        let bytes = place(&mut lives, placed);
+
+        let slot = |id: ValueId| {
+            let value = tape.value(id);
+            let root = tape.root(id);
+            let (in_state, offset) = match tape.value(root).home {
+                Home::State(state) => (true, layout.entry(state).offset),
+                _ => (false, lives[owner[root.index()]].offset),
+            };
+            Slot { in_state, offset, dtype: value.dtype, shape: value.shape }
+        };
+        let steps = nodes
+            .iter()
+            .enumerate()
+            .map(|(step, index)| {
+                let node = &tape.nodes[*index];
+                let workspace = &lives[workspaces + step];
+                Step {
+                    op: node.op.clone(),
+                    inputs: node.inputs.iter().map(|id| slot(*id)).collect(),
+                    outputs: node.outputs.iter().map(|id| slot(*id)).collect(),
+                    workspace: Slot {
+                        in_state: false,
+                        offset: workspace.offset,
+                        dtype: DType::U8,
+                        shape: Shape::from([workspace.bytes]),
+                    },
+                    in_place: in_place[step],
+                    lane: node.lane,
+                }
+            })
+            .collect();
+        let kept = tape.kept.iter().map(|id| (*id, slot(*id))).collect();
+        Self { steps, kept, bytes }
+    }
+
+    /// Bytes of arena that a replay needs.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Operations in one replay.
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Replays the step once.
+    ///
+    /// # Panics
+    /// If `arena` is smaller than [`Plan::bytes`]: a fault of the caller.
+    pub fn run(&self, arena: &mut Memory, state: &mut State) {
+        assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
+        let (arena, state) = (arena.start(), state.start());
+        for step in &self.steps {
+            step.run(arena, state);
+        }
+    }
+
+    /// Replays the step once and says how long each operation took.
+    pub fn profile(&self, arena: &mut Memory, state: &mut State) -> Vec<OpTime> {
+        assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
+        let (arena, state) = (arena.start(), state.start());
+        self.steps
+            .iter()
+            .map(|step| {
+                let start = Instant::now();
+                step.run(arena, state);
+                let shape = step.outputs.first().map(|slot| slot.shape.to_string()).unwrap_or_default();
+                OpTime { name: format!("{} {shape}", step.op.name()), lane: step.lane, time: start.elapsed() }
+            })
+            .collect()
+    }
+
+    /// The elements of a value that the tape was told to keep, as the last replay left them.
+    ///
+    /// # Panics
+    /// If it was not kept or is not of type `T`: a fault of the caller.
+    pub fn read<'a, T: Plain>(&self, arena: &'a Memory, state: &'a State, id: ValueId) -> &'a [T] {
+        let (_, slot) = self.kept.iter().find(|(kept, _)| *kept == id).expect("the value was kept");
+        assert_eq!(slot.dtype, T::DTYPE, "a value of {} is read as {}", slot.dtype, T::DTYPE);
+        let bytes = slot.shape.count() * slot.dtype.size();
+        let memory = if slot.in_state { state.memory_slice() } else { arena.as_slice() };
+        bytemuck::cast_slice(&memory[slot.offset..slot.offset + bytes])
+    }
+
+    /// As [`Plan::read`] for a floating-point value, widened.
+    pub fn read_f64(&self, arena: &Memory, state: &State, id: ValueId) -> Vec<f64> {
+        let (_, slot) = self.kept.iter().find(|(kept, _)| *kept == id).expect("the value was kept");
+        match slot.dtype {
+            DType::F32 => self.read::<f32>(arena, state, id).iter().map(|x| f64::from(*x)).collect(),
+            _ => self.read::<f64>(arena, state, id).to_vec(),
+        }
+    }
+}
+
+impl Step {
+    fn run(&self, arena: *mut u8, state: *mut u8) {
+        self.op.run(&Frame {
+            inputs: &self.inputs,
+            outputs: &self.outputs,
+            workspace: self.workspace,
+            in_place: self.in_place,
+            arena,
+            state,
+            taken: Cell::new(0),
+            lifetime: PhantomData,
+        });
+    }
+}
+
+/// Which nodes lead to something that is kept or written to state.
+fn needed(tape: &Tape) -> Vec<bool> {
+    let mut wanted = vec![false; tape.values.len()];
+    for id in &tape.kept {
+        wanted[tape.root(*id).index()] = true;
+    }
+    let mut alive = vec![false; tape.nodes.len()];
+    for (index, node) in tape.nodes.iter().enumerate().rev() {
+        alive[index] = node.outputs.iter().any(|id| tape.is_state(*id) || wanted[id.index()]);
+        if alive[index] {
+            for id in &node.inputs {
+                wanted[tape.root(*id).index()] = true;
+            }
+        }
+    }
+    alive
+}
+
+fn signature(tape: &Tape, index: usize) -> Signature {
+    let describe = |ids: &[ValueId]| ids.iter().map(|id| (tape.dtype(*id), tape.shape(*id))).collect();
+    let node = &tape.nodes[index];
+    Signature { inputs: describe(&node.inputs), outputs: describe(&node.outputs) }
+}
+
+/// Joins the lives of an (output, input) pair that the operation allows to be one buffer, if the input dies here.
+fn share_in_place(
+    tape: &Tape,
+    index: usize,
+    step: usize,
+    lives: &mut [Life],
+    owner: &mut [usize],
+) -> Option<(usize, usize)> {
+    let node = &tape.nodes[index];
+    let (output, input) = node.op.in_place()?;
+    let input_root = tape.root(*node.inputs.get(input)?);
+    let output_id = *node.outputs.get(output)?;
+    let source = owner[input_root.index()];
+    let read_twice = node.inputs.iter().filter(|id| owner[tape.root(**id).index()] == source).count() > 1;
+    let fits = tape.value(input_root).home == Home::Arena
+        && tape.value(output_id).home == Home::Arena
+        && lives[source].last == step
+        && lives[source].bytes == lives[output_id.index()].bytes
+        && !read_twice;
+    if !fits {
+        return None;
+    }
+    lives[source].last = lives[output_id.index()].last;
+    owner[output_id.index()] = source;
+    Some((output, input))
+}
+
+/// Gives each of `placed` an offset; returns the bytes that are needed in all.
+fn place(lives: &mut [Life], mut placed: Vec<usize>) -> usize {
+    placed.sort_by_key(|index| (std::cmp::Reverse(lives[*index].bytes), lives[*index].first, *index));
+    let mut done: Vec<usize> = Vec::with_capacity(placed.len());
+    let mut total = 0;
+    for index in placed {
+        let life = &lives[index];
+        let mut taken: Vec<(usize, usize)> = done
+            .iter()
+            .map(|other| &lives[*other])
+            .filter(|other| other.first <= life.last && life.first <= other.last)
+            .map(|other| (other.offset, other.offset + other.bytes))
+            .collect();
+        taken.sort_unstable();
+        let mut offset = 0;
+        for (start, end) in taken {
+            if offset + life.bytes <= start {
+                break;
+            }
+            offset = offset.max(end);
+        }
+        lives[index].offset = offset;
+        total = total.max(offset + lives[index].bytes);
+        done.push(index);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Philox, Stream};
+
+    #[test]
+    fn lives_that_overlap_never_share_bytes() {
+        let generator = Philox::new(11, Stream::Split);
+        let mut lives: Vec<Life> = (0..200)
+            .map(|index| {
+                let [bytes, first, length, _] = generator.draw(0, index);
+                let first = first as usize % 100;
+                Life { bytes: aligned(1 + bytes as usize % 5000), first, last: first + length as usize % 20, offset: 0 }
+            })
+            .collect();
+        let total = place(&mut lives, (0..200).collect());
+        for (index, a) in lives.iter().enumerate() {
+            assert!(a.offset + a.bytes <= total);
+            for b in &lives[..index] {
+                let in_time = a.first <= b.last && b.first <= a.last;
+                let in_space = a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
+                assert!(!(in_time && in_space), "{a:?} and {b:?}");
+            }
+        }
+        let peak = (0..120)
+            .map(|step| lives.iter().filter(|l| l.first <= step && step <= l.last).map(|l| l.bytes).sum::<usize>())
+            .max()
+            .unwrap();
+        assert!(total <= peak * 5 / 4, "planned {total}, at least {peak} are alive at once");
+    }
+}
