@@ -1,7 +1,7 @@
 //! What an operation sees while it runs: its inputs, outputs and workspace as slices.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::tensor::{DType, Plain, Shape};
 
@@ -14,6 +14,10 @@ pub(crate) struct Slot {
     pub shape: Shape,
 }
 
+// SAFETY: the pointers are addresses of memory that outlives the frame, and what they point to is handed out by the rules
+// of the methods: inputs shared, each output once.
+unsafe impl Sync for Frame<'_> {}
+
 /// One node's view of memory during a replay.
 #[derive(Debug)]
 pub struct Frame<'a> {
@@ -24,7 +28,7 @@ pub struct Frame<'a> {
     pub(super) arena: *mut u8,
     pub(super) state: *mut u8,
     /// Bits of the outputs (and bit 63 for the workspace) that were handed out: each is handed out once.
-    pub(super) taken: Cell<u64>,
+    pub(super) taken: AtomicU64,
     pub(super) lifetime: PhantomData<&'a mut u8>,
 }
 
@@ -96,6 +100,14 @@ impl<'a> Frame<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start::<T>(slot), slot.shape.count()) }
     }
 
+    /// Where an output starts, for operations that share it out in pieces of their own.
+    ///
+    /// # Panics
+    /// If it is not of type `T`.
+    pub fn output_ptr<T: Plain>(&self, index: usize) -> *mut T {
+        self.start::<T>(&self.outputs[index])
+    }
+
     /// The workspace as elements of `T`: what [`super::Operation::workspace`] asked for.
     ///
     /// # Panics
@@ -110,8 +122,8 @@ impl<'a> Frame<'a> {
 
     fn take(&self, bit: usize) {
         let mask = 1u64 << bit;
-        assert!(self.taken.get() & mask == 0, "output {bit} is handed out once");
-        self.taken.set(self.taken.get() | mask);
+        let before = self.taken.fetch_or(mask, Ordering::Relaxed);
+        assert!(before & mask == 0, "output {bit} is handed out once");
     }
 
     fn start<T: Plain>(&self, slot: &Slot) -> *mut T {

@@ -4,9 +4,9 @@
 //! in order of size, each at the lowest offset that is free during its whole life (greedy by size: Pisarchyk and Lee,
 //! "Efficient memory management for deep neural net inference", 2020).
 
-use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::frame::Slot;
@@ -211,7 +211,7 @@ impl Step {
             in_place: self.in_place,
             arena,
             state,
-            taken: Cell::new(0),
+            taken: AtomicU64::new(0),
             lifetime: PhantomData,
         });
     }

@@ -1,0 +1,95 @@
+//! Stochastic gradient descent over all parameters of a group in one operation, as PyTorch's `torch.optim.SGD`:
+//!
+//! ```text
+//! g = gradient + weight_decay * w;  v = momentum * v + g;  w = w - lr * (nesterov ? g + momentum * v : v)
+//! ```
+//!
+//! The rate is state, so that a schedule moves it without a new plan. A weight that is no longer finite raises a flag.
+
+mod cpu;
+
+use crate::error::{Error, Result};
+use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tensor::DType;
+use crate::with_float;
+
+/// The options of a parameter group.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdOptions {
+    /// Share of the velocity that is kept.
+    pub momentum: f64,
+    /// Share of the weight that is added to its gradient.
+    pub weight_decay: f64,
+    /// Whether the step looks ahead along the velocity.
+    pub nesterov: bool,
+}
+
+/// A parameter with its gradient and its velocity.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdParameter {
+    /// The parameter: state, updated in place.
+    pub weight: ValueId,
+    /// Its gradient.
+    pub gradient: ValueId,
+    /// Its velocity: state, updated in place.
+    pub velocity: ValueId,
+}
+
+#[derive(Debug)]
+struct Sgd {
+    options: SgdOptions,
+    /// Fixed pieces of work: (parameter, first element, elements).
+    pieces: Vec<(usize, usize, usize)>,
+}
+
+/// Elements of a piece of work: enough to be worth a task, few enough to share out.
+const PIECE: usize = 32 * 1024;
+
+impl Tape {
+    /// Records one update of `parameters` at `rate` (a scalar of state). `broken` (u32 `[1]`, state) becomes 1 if a
+    /// weight is not finite afterwards, and stays as it is otherwise.
+    ///
+    /// # Errors
+    /// If shapes or types of a parameter's values differ.
+    pub fn sgd(
+        &mut self,
+        parameters: &[SgdParameter],
+        rate: ValueId,
+        broken: ValueId,
+        options: SgdOptions,
+    ) -> Result<()> {
+        let mut inputs = vec![rate];
+        let mut outputs = vec![broken];
+        let mut pieces = Vec::new();
+        for (index, parameter) in parameters.iter().enumerate() {
+            let shape = self.shape(parameter.weight);
+            if self.shape(parameter.gradient) != shape || self.shape(parameter.velocity) != shape {
+                return Err(Error::failed(format!(
+                    "parameter {} of shape {shape} has a gradient of shape {}",
+                    self.value(parameter.weight).name,
+                    self.shape(parameter.gradient)
+                )));
+            }
+            inputs.push(parameter.gradient);
+            outputs.extend([parameter.weight, parameter.velocity]);
+            let count = shape.count();
+            pieces.extend((0..count).step_by(PIECE).map(|start| (index, start, PIECE.min(count - start))));
+        }
+        debug_assert_eq!(self.dtype(broken), DType::U32);
+        self.record_into(Sgd { options, pieces }, &inputs, &outputs);
+        Ok(())
+    }
+}
+
+impl Operation for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.input_dtype(0), T => cpu::run::<T>(self, frame));
+    }
+}
+
+#[cfg(test)]
+mod tests;
