@@ -4,11 +4,14 @@
 //! every batch. `ARCHITECTURE.md` walks through the rooms; imports run one way:
 //! cli → train, report → distill → nn → tape → ops → simd, tensor.
 
+pub mod config;
+pub mod distill;
 pub mod error;
 pub mod ops;
 pub mod random;
 pub mod simd;
 pub mod tape;
 pub mod tensor;
+pub mod train;
 
 pub use error::{Error, Kind, Result};

@@ -1,0 +1,101 @@
+//! How the student is taught: the tables `[[methods]]`, read against the methods' own descriptions.
+
+use super::classroom::ClassroomConfig;
+use super::reader::Item;
+use crate::distill::{self, Hyperparameters, MethodDescription, Use};
+use crate::error::Result;
+
+/// One way in which the student is taught.
+#[derive(Clone, Debug)]
+pub struct MethodConfig {
+    /// What the method says about itself.
+    pub description: &'static MethodDescription,
+    /// What it is called in files and tables: the method's name unless the config says otherwise, so that one method
+    /// can be compared with itself. Unique within a config.
+    pub label: String,
+    /// The values of its hyperparameters.
+    pub hyperparameters: Hyperparameters,
+}
+
+impl PartialEq for MethodConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.description.name == other.description.name
+            && self.label == other.label
+            && self.hyperparameters == other.hyperparameters
+    }
+}
+
+impl MethodConfig {
+    /// The method called `name` with every hyperparameter at its default.
+    pub fn standard(name: &str) -> Option<Self> {
+        let description = distill::find(name)?;
+        Some(Self { description, label: name.into(), hyperparameters: description.defaults() })
+    }
+
+    /// What is compared when no method is written: the student alone, and ClassroomKD where there are mentors.
+    pub(super) fn standards(classroom: &ClassroomConfig) -> Vec<Self> {
+        let names: &[&str] = match classroom.mentors().len() {
+            0 => &["cross_entropy"],
+            _ => &["cross_entropy", "classroomkd"],
+        };
+        names.iter().filter_map(|name| Self::standard(name)).collect()
+    }
+
+    pub(super) fn read_all(list: &Item<'_>, classroom: &ClassroomConfig) -> Result<Vec<Self>> {
+        let items = list.list()?;
+        if items.is_empty() {
+            return Err(list.error("expected at least one method, found an empty list"));
+        }
+        let mut methods: Vec<Self> = Vec::with_capacity(items.len());
+        for item in items {
+            let method = Self::read(item.clone(), classroom)?;
+            if methods.iter().any(|earlier| earlier.label == method.label) {
+                let message = format!("two methods are called `{}` in files and tables", method.label);
+                return Err(item.error(message).help("give one of them a name of its own: label = \"...\""));
+            }
+            methods.push(method);
+        }
+        Ok(methods)
+    }
+
+    fn read(item: Item<'_>, classroom: &ClassroomConfig) -> Result<Self> {
+        let mut table = item.table()?;
+        let name = table.required("name")?;
+        let description = distill::find(name.text()?).ok_or_else(|| name.unknown("method", distill::names()))?;
+        let label = table.or("label", description.name.to_string(), |item| {
+            let text = item.text()?;
+            super::check_file_name(text).map_err(|why| item.error(why))?;
+            Ok(text.to_string())
+        })?;
+        let mut hyperparameters = description.defaults();
+        let mut written = Vec::new();
+        for one in description.hyperparameters {
+            if let Some(item) = table.take(one.name) {
+                hyperparameters.set(one.name, item.setting(&one.kind)?);
+                written.push((one.name, item));
+            }
+        }
+        if let Some((key, why)) = (description.contradiction)(&hyperparameters) {
+            let item = written.iter().find(|(name, _)| *name == key).map(|(_, item)| item);
+            return Err(item.unwrap_or(&name).error(format!("{key}: {why}")));
+        }
+        needs(description, classroom).map_err(|why| name.error(why))?;
+        table.finish_as(&format!("method `{}` has no such key", description.name))?;
+        Ok(Self { description, label, hyperparameters })
+    }
+}
+
+/// Says what `method` needs and `classroom` lacks.
+fn needs(method: &MethodDescription, classroom: &ClassroomConfig) -> Result<(), String> {
+    let lacks = |what: &str| {
+        let (name, key) = (method.name, what);
+        Err(format!("method `{name}` needs at least one entry in {key}, and the classroom has none"))
+    };
+    let (no_teachers, no_peers) = (classroom.teachers.is_empty(), classroom.peers.is_empty());
+    match method.needs {
+        needs if needs.teachers == Use::Required && no_teachers => lacks("classroom.teachers"),
+        needs if needs.peers == Use::Required && no_peers => lacks("classroom.peers"),
+        needs if needs.mentors() && no_teachers && no_peers => lacks("classroom.teachers or classroom.peers"),
+        _ => Ok(()),
+    }
+}

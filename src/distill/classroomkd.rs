@@ -1,0 +1,146 @@
+//! ClassroomKD: in every batch the student and its mentors are ranked by how well they know the labels; the student
+//! listens to those mentors that rank no lower than itself, each by its rank and at a temperature that grows with the
+//! gap between them.
+//!
+//! With M mentors, means over the batch, and r, w, T constants of the step (no gradient flows through them):
+//! - rank `r_n = exp(-CE(z_n, y))` of the student and each mentor;
+//! - weight `w_n = M round(r_n / sum r, rank_digits)`;
+//! - mentor m is active where `w_m >= w_S`;
+//! - temperature `T_m = 1 + tau |w_m - w_S| / max(w_m, w_S)`;
+//! - `loss = r_S CE(z_S, y) + sum over active m of w_m T_m^2 KL(softmax(z_m / T_m) || softmax(z_S / T_m))`.
+
+use super::{Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Use};
+
+/// What this method says about itself. The defaults are those of the authors' release on CIFAR-100.
+pub const DESCRIPTION: MethodDescription = MethodDescription {
+    name: "classroomkd",
+    title: "the student listens to those mentors that rank above it, batch by batch, at temperatures that follow the gap",
+    paper: "Sarode, Khan, Shehzadi, Stricker, Afzal: Classroom-Inspired Multi-Mentor Distillation with Adaptive \
+            Learning Strategies, 2024, arXiv 2409.20237",
+    needs: Needs { teachers: Use::Optional, peers: Use::Optional, features: false },
+    hyperparameters: &[
+        Hyperparameter {
+            name: "tau",
+            kind: Kind::Number { default: 12.0, minimum: 0.0, inclusive: true },
+            documentation: "how far the temperature rises with the gap: T = 1 + tau gap (the base temperature of dtkd)",
+        },
+        Hyperparameter {
+            name: "rank_digits",
+            kind: Kind::CountOrNone { default: Some(2), maximum: 9 },
+            documentation: "decimals to which shares of rank are rounded; \"none\" leaves them as they are",
+        },
+        Hyperparameter {
+            name: "rank_scope",
+            kind: Kind::Choice { names: &["batch", "sample"] },
+            documentation: "whether ranks, weights and temperatures belong to the batch or to each of its samples",
+        },
+        Hyperparameter {
+            name: "ranking",
+            kind: Kind::Choice { names: &["ratio", "ordinal"] },
+            documentation: "weights by share of rank, or 0.1, 0.2, ... by order of rank (the earlier version)",
+        },
+        Hyperparameter {
+            name: "asking",
+            kind: Kind::Flag { default: true },
+            documentation: "false asks every mentor always: CE + sum of KL, with weights and temperatures 1",
+        },
+        Hyperparameter {
+            name: "mentoring",
+            kind: Kind::Flag { default: true },
+            documentation: "false fixes every temperature at 1",
+        },
+        Hyperparameter {
+            name: "temperatures",
+            kind: Kind::Choice { names: &["adaptive", "dtkd"] },
+            documentation: "by the gap of ranks, or by the largest logits of student and mentor as the release runs DTKD",
+        },
+        Hyperparameter {
+            name: "homogeneous",
+            kind: Kind::Flag { default: false },
+            documentation: "true adds the unranked cross-entropy and each teacher's KL at temperature 1",
+        },
+    ],
+    contradiction: |values| {
+        let dtkd = values.choice("temperatures") == "dtkd";
+        if dtkd && !values.flag("mentoring") {
+            return Some((
+                "temperatures",
+                "\"dtkd\" has no meaning with mentoring = false, which fixes them at 1".into(),
+            ));
+        }
+        if dtkd && values.number("tau") == 0.0 {
+            return Some(("tau", "is the base temperature of temperatures = \"dtkd\", so it has to be above 0".into()));
+        }
+        if !values.flag("asking") && dtkd {
+            return Some(("temperatures", "\"dtkd\" has no meaning with asking = false, which fixes them at 1".into()));
+        }
+        None
+    },
+};
+
+/// What ranks belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RankScope {
+    /// The whole batch, as the release computes them.
+    Batch,
+    /// Each sample, as the paper's text has it.
+    Sample,
+}
+
+/// How ranks become weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranking {
+    /// By share of rank.
+    Ratio,
+    /// By order: 0.1 for the lowest, 0.2 for the next, ...
+    Ordinal,
+}
+
+/// How a mentor's temperature is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temperatures {
+    /// By the gap of ranks.
+    Adaptive,
+    /// By the largest logits, swapped as in the release.
+    Dtkd,
+    /// 1 for all.
+    One,
+}
+
+/// The hyperparameters by name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// How far the temperature rises with the gap.
+    pub tau: f64,
+    /// Decimals to which shares of rank are rounded; none leaves them as they are.
+    pub rank_digits: Option<u32>,
+    /// What ranks belong to.
+    pub rank_scope: RankScope,
+    /// How ranks become weights.
+    pub ranking: Ranking,
+    /// Whether mentors are asked by rank; otherwise all, with weights 1.
+    pub asking: bool,
+    /// How a mentor's temperature is found.
+    pub temperatures: Temperatures,
+    /// Whether the unranked cross-entropy and each teacher's KL at temperature 1 are added.
+    pub homogeneous: bool,
+}
+
+impl From<&Hyperparameters> for Settings {
+    fn from(values: &Hyperparameters) -> Self {
+        let asking = values.flag("asking");
+        Self {
+            tau: values.number("tau"),
+            rank_digits: values.count("rank_digits"),
+            rank_scope: if values.choice("rank_scope") == "sample" { RankScope::Sample } else { RankScope::Batch },
+            ranking: if values.choice("ranking") == "ordinal" { Ranking::Ordinal } else { Ranking::Ratio },
+            asking,
+            temperatures: match (values.flag("mentoring") && asking, values.choice("temperatures")) {
+                (false, _) => Temperatures::One,
+                (true, "dtkd") => Temperatures::Dtkd,
+                (true, _) => Temperatures::Adaptive,
+            },
+            homogeneous: values.flag("homogeneous"),
+        }
+    }
+}

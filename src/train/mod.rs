@@ -1,0 +1,3 @@
+//! Trains models: steps, optimizers, schedules, checkpoints, metrics.
+
+pub mod schedule;
