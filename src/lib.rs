@@ -6,7 +6,9 @@
 
 pub mod error;
 pub mod random;
+pub mod report;
 pub mod simd;
 pub mod tensor;
+pub mod train;
 
 pub use error::{Error, Kind, Result};
