@@ -5,3 +5,4 @@ mod durable;
 pub mod folder;
 pub mod log;
 pub mod records;
+pub mod weights;
