@@ -9,6 +9,7 @@ pub mod distill;
 pub mod error;
 pub mod ops;
 pub mod random;
+pub mod report;
 pub mod simd;
 pub mod tape;
 pub mod tensor;

@@ -1,0 +1,381 @@
+//! A run's folder: made once, found again to resume, and read by the report.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::durable::{ASIDE, replace_file, sync_folder};
+use super::log::LineLog;
+use super::records::Summary;
+use crate::{Error, Result};
+
+/// The resolved config; what makes a folder a run's folder.
+pub const CONFIG: &str = "config.toml";
+/// One line per model and epoch.
+pub const METRICS: &str = "metrics.jsonl";
+/// One line per method, epoch and mentor.
+pub const CLASSROOM: &str = "classroom.jsonl";
+/// Speed and memory; the one file that differs from run to run.
+pub const TIMING: &str = "timing.jsonl";
+/// Folder of the checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// Folder of the final weights.
+pub const MODELS: &str = "models";
+/// What came out.
+pub const SUMMARY: &str = "summary.json";
+/// The page.
+pub const REPORT: &str = "report.html";
+
+/// The folder of a run that is being trained. It is locked while this value lives, so that two processes never write
+/// the same run.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run: `out`, or the next free `runs/<name>-<number>`.
+    ///
+    /// # Errors
+    /// `out` exists and is not an empty folder, or the folder cannot be made or written; nothing is left behind then.
+    pub fn create(out: Option<&Path>, name: &str) -> Result<Self> {
+        Self::create_under(Path::new("runs"), out, name)
+    }
+
+    fn create_under(runs: &Path, out: Option<&Path>, name: &str) -> Result<Self> {
+        let mut made = Made::default();
+        let path = match out {
+            Some(out) => {
+                refuse_used(out)?;
+                made.folder_and_parents(out).map_err(|error| unwritable(out, &error))?;
+                out.to_path_buf()
+            }
+            None => {
+                made.folder_and_parents(runs).map_err(|error| unwritable(runs, &error))?;
+                next_free(runs, &as_file_name(name), &mut made).map_err(|error| unwritable(runs, &error))?
+            }
+        };
+        for folder in [CHECKPOINTS, MODELS] {
+            made.folder_and_parents(&path.join(folder)).map_err(|error| unwritable(&path, &error))?;
+        }
+        sync_folder(&path).map_err(|error| unwritable(&path, &error))?;
+        let lock = lock(&path)?;
+        made.keep();
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Opens the folder of an earlier run to resume it. Leftovers of writes that a kill cut short are removed.
+    ///
+    /// # Errors
+    /// It is not a run's folder, or another process is training in it.
+    pub fn open(path: &Path) -> Result<Self> {
+        expect_run(path)?;
+        let lock = lock(path)?;
+        for folder in [path.to_path_buf(), path.join(MODELS)] {
+            remove_leftovers(&folder).map_err(|error| Error::writing(&folder, error))?;
+        }
+        for folder in [CHECKPOINTS, MODELS] {
+            let folder = path.join(folder);
+            fs::create_dir_all(&folder).map_err(|error| Error::writing(&folder, error))?;
+        }
+        Ok(Self { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// Where the run is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text of the resolved config.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn config(&self) -> Result<String> {
+        let path = self.path.join(CONFIG);
+        fs::read_to_string(&path).map_err(|error| Error::reading(&path, error))
+    }
+
+    /// Saves the resolved config, which makes the folder a run's folder.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        self.write(CONFIG, text)
+    }
+
+    /// Saves the summary.
+    ///
+    /// # Errors
+    /// It cannot be written, or a number in it is not finite.
+    pub fn write_summary(&self, summary: &Summary) -> Result<()> {
+        let text = summary.to_json().map_err(|error| error.within(self.path.join(SUMMARY).display()))?;
+        self.write(SUMMARY, &text)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path.join(name);
+        replace_file(&path, text.as_bytes()).map_err(|error| Error::writing(&path, error))
+    }
+
+    /// Opens one of the logs: [`METRICS`], [`CLASSROOM`] or [`TIMING`].
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn log(&self, name: &str) -> Result<LineLog> {
+        LineLog::open(&self.path.join(name))
+    }
+
+    /// Folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// Where the page goes.
+    pub fn report(&self) -> PathBuf {
+        self.path.join(REPORT)
+    }
+
+    /// Where a mentor's final weights go: `models/<role>.safetensors`.
+    pub fn mentor_weights(&self, role: &str) -> PathBuf {
+        weights_in(&self.path, role)
+    }
+
+    /// Where the student's final weights go: `models/student-<method>-seed<N>.safetensors`.
+    pub fn student_weights(&self, method: &str, seed: u64) -> PathBuf {
+        weights_in(&self.path, &format!("student-{method}-seed{seed}"))
+    }
+}
+
+/// `models/<stem>.safetensors` in the run's folder `run`.
+pub fn weights_in(run: &Path, stem: &str) -> PathBuf {
+    run.join(MODELS).join(format!("{}.safetensors", as_file_name(stem)))
+}
+
+/// Checks that `path` is a run's folder.
+///
+/// # Errors
+/// It does not exist, is no folder, or holds no config.
+pub fn expect_run(path: &Path) -> Result<()> {
+    let shown = path.display();
+    let error = if path.join(CONFIG).is_file() {
+        return Ok(());
+    } else if path.is_dir() {
+        Error::request(format!("{shown} is not a run's folder: it holds no {CONFIG}"))
+    } else if path.exists() {
+        Error::request(format!("{shown} is a file, expected a run's folder"))
+    } else {
+        Error::request(format!("{shown} does not exist, expected a run's folder"))
+    };
+    Err(error.help("a run's folder is what `kd-engine run` made, for instance runs/<name>-1"))
+}
+
+/// The folders made so far; removed again unless all of them could be made.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn folder_and_parents(&mut self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.folder_and_parents(parent)?;
+        }
+        match self.folder(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            made => made,
+        }
+    }
+
+    fn folder(&mut self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)?;
+        self.0.push(path.to_path_buf());
+        Ok(())
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    Error::request(format!("the output folder {} cannot be written: {error}", path.display()))
+        .help("give another one with --out")
+}
+
+fn refuse_used(out: &Path) -> Result<()> {
+    let shown = out.display();
+    match fs::read_dir(out) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) if out.join(CONFIG).is_file() => {
+                Err(Error::request(format!("the output folder {shown} already holds a run"))
+                    .help(format!("continue it with --resume {shown}, or give another --out")))
+            }
+            Some(_) => Err(Error::request(format!("the output folder {shown} is not empty"))
+                .help("give a folder that is empty or does not exist yet")),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) if out.is_file() => Err(Error::request(format!("the output folder {shown} is a file"))
+            .help("give a folder that is empty or does not exist yet")),
+        Err(error) => Err(unwritable(out, &error)),
+    }
+}
+
+/// Makes `<stem>-<number>` with the number after the highest in use. Whoever makes a number's folder first has it; the
+/// other one tries the next.
+fn next_free(runs: &Path, stem: &str, made: &mut Made) -> io::Result<PathBuf> {
+    let mut highest = 0;
+    for entry in fs::read_dir(runs)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('-')?.parse::<u64>().ok());
+        highest = highest.max(number.unwrap_or(0));
+    }
+    loop {
+        highest += 1;
+        let path = runs.join(format!("{stem}-{highest}"));
+        match made.folder(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// `name` as part of a path: nothing that leaves the folder, hides the file or needs quoting.
+pub(crate) fn as_file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.+".contains(c) { c } else { '-' };
+    let plain: String = name.chars().map(plain).collect();
+    let plain = plain.trim_start_matches('.');
+    if plain.is_empty() { "run".into() } else { plain.into() }
+}
+
+/// Locks the folder against a second process. File systems that cannot lock are trusted.
+fn lock(path: &Path) -> Result<Option<File>> {
+    let Ok(folder) = File::open(path) else { return Ok(None) };
+    match folder.try_lock() {
+        Ok(()) => Ok(Some(folder)),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::request(format!("another process is training in {}", path.display()))
+                .help("wait for it or stop it first"))
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// Removes what a kill left half-written in `folder`.
+pub(crate) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn numbers_follow_the_highest_in_use_even_when_folders_race() {
+        let root = tempfile::tempdir().unwrap();
+        let runs = root.path().join("deep/runs");
+        let made: BTreeSet<PathBuf> = std::thread::scope(|scope| {
+            let make = || RunFolder::create_under(&runs, None, "fashion").unwrap().path;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(made, (1..=8).map(|number| runs.join(format!("fashion-{number}"))).collect());
+        fs::create_dir(runs.join("fashion-41")).unwrap();
+        fs::create_dir(runs.join("fashion-classroom-99")).unwrap();
+        assert_eq!(RunFolder::create_under(&runs, None, "fashion").unwrap().path, runs.join("fashion-42"));
+    }
+
+    #[test]
+    fn names_cannot_leave_the_folder() {
+        assert_eq!(as_file_name("../../etc/pass wd"), "-..-etc-pass-wd");
+        assert_eq!(as_file_name(".."), "run");
+        assert_eq!(as_file_name("fashion-classroom_2.1"), "fashion-classroom_2.1");
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_left_as_it_was() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        drop(RunFolder::create(Some(&out), "x").unwrap());
+        assert!(out.join(MODELS).is_dir() && out.join(CHECKPOINTS).is_dir());
+        let error = RunFolder::create(Some(&out), "x").unwrap_err();
+        assert!(error.to_string().ends_with("out is not empty"), "{error}");
+        fs::write(out.join(CONFIG), "").unwrap();
+        let error = RunFolder::create(Some(&out), "x").unwrap_err();
+        assert!(error.to_string().ends_with("out already holds a run"), "{error}");
+        assert_eq!(error.exit_status(), 2);
+        let file = root.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert!(RunFolder::create(Some(&file), "x").unwrap_err().to_string().ends_with("file is a file"));
+        let empty = root.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        RunFolder::create(Some(&empty), "x").unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_a_wrong_request_and_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "text").unwrap();
+        let error = RunFolder::create(Some(&file.join("a/b")), "x").unwrap_err();
+        assert_eq!(error.exit_status(), 2);
+        assert!(error.to_string().contains("cannot be written"), "{error}");
+        // The first parents can be made, the last name is longer than file systems allow.
+        let long = root.path().join("new/parent").join("n".repeat(300));
+        let error = RunFolder::create(Some(&long), "x").unwrap_err();
+        assert_eq!(error.exit_status(), 2);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_a_runs_folder_can_be_resumed_and_only_by_one_process() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("run");
+        assert!(RunFolder::open(&path).unwrap_err().to_string().contains("does not exist"));
+        let run = RunFolder::create(Some(&path), "x").unwrap();
+        assert!(RunFolder::open(&path).unwrap_err().to_string().contains("holds no config.toml"));
+        run.write_config("name = \"x\"\n").unwrap();
+        if cfg!(target_os = "linux") {
+            assert!(RunFolder::open(&path).unwrap_err().to_string().starts_with("another process"));
+        }
+        drop(run);
+        // A kill between writing a file aside and renaming it.
+        fs::write(path.join(".tmp-summary.json"), "{").unwrap();
+        fs::write(path.join("models/.tmp-teacher.safetensors"), "half").unwrap();
+        let run = RunFolder::open(&path).unwrap();
+        assert_eq!(run.config().unwrap(), "name = \"x\"\n");
+        let names = |path: &Path| -> BTreeSet<String> {
+            fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        assert_eq!(names(&path), ["checkpoints", "config.toml", "models"].map(String::from).into());
+        assert_eq!(names(&path.join("models")), BTreeSet::new());
+        assert_eq!(run.mentor_weights("peer-1"), path.join("models/peer-1.safetensors"));
+        assert_eq!(run.student_weights("kd", 2), path.join("models/student-kd-seed2.safetensors"));
+    }
+}

@@ -1,0 +1,320 @@
+//! What a run writes about itself, field by field in the order of the contract.
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+use crate::{Error, Result};
+
+/// Which part of a run a record belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Mentors learn from the labels.
+    Pretrain,
+    /// The student learns by a method.
+    Distil,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Pretrain => "pretrain",
+            Phase::Distil => "distil",
+        })
+    }
+}
+
+/// Numbers by name, in the order they were put in; an object in JSON.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamedValues(pub Vec<(String, f64)>);
+
+impl Serialize for NamedValues {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for NamedValues {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = NamedValues;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NamedValues, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(NamedValues(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// One line of `metrics.jsonl`: one model after one epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricsLine {
+    /// Pretraining or distillation.
+    pub phase: Phase,
+    /// By which method the student learns; left out in pretraining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Seed of the model's weights and of the order of the images.
+    pub seed: u64,
+    /// `teacher`, `peer-1`, ..., `student`.
+    pub role: String,
+    /// The model's name in the zoo.
+    pub model: String,
+    /// Epochs finished, from 1.
+    pub epoch: u64,
+    /// Steps finished in this phase.
+    pub step: u64,
+    /// The learning rate of the epoch's last step.
+    pub lr: f64,
+    /// The loss that was minimised: mean over the epoch's steps.
+    pub loss: f64,
+    /// Its terms, weighted as they enter the sum: means over the epoch's steps.
+    pub losses: NamedValues,
+    /// Fraction of the (augmented) training images of this epoch that were classified rightly.
+    pub train_top1: f64,
+    /// Fraction of the validation split, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_top1: Option<f64>,
+}
+
+/// One line of `classroom.jsonl`: one mentor over one epoch of a method; means over the steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassroomLine {
+    /// The method that asks the mentor.
+    pub method: String,
+    /// The student's seed.
+    pub seed: u64,
+    /// From 1.
+    pub epoch: u64,
+    /// The mentor's role: `teacher`, `peer-1`, ...
+    pub mentor: String,
+    /// The mentor's rank, for methods that rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rank: Option<f64>,
+    /// The weight of the mentor's loss term.
+    pub weight: f64,
+    /// The temperature used with the mentor, for methods that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Share of the steps (or samples) in which the mentor was asked.
+    pub active: f64,
+}
+
+/// One line of `timing.jsonl`: how fast one epoch went. Not the same from run to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimingLine {
+    /// Pretraining or distillation.
+    pub phase: Phase,
+    /// Left out in pretraining.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The seed that was trained.
+    pub seed: u64,
+    /// From 1.
+    pub epoch: u64,
+    /// Wall-clock time of the epoch with its evaluation, in seconds.
+    pub seconds: f64,
+    /// Median time of a step, in milliseconds.
+    pub step_ms: f64,
+    /// Training images per second, evaluation left aside.
+    pub images_per_second: f64,
+    /// The process's peak resident size so far, in MiB.
+    pub peak_mib: f64,
+}
+
+/// `summary.json`: what came out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`Summary::FORMAT`].
+    pub format: String,
+    /// The experiment's name.
+    pub name: String,
+    /// The device in words.
+    pub device: String,
+    /// Seeds of the student.
+    pub seeds: Vec<u64>,
+    /// Names of the classes, in the order of the labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// Mentors first, then the student once per method.
+    pub models: Vec<SummaryModel>,
+}
+
+impl Summary {
+    /// The format's name and version.
+    pub const FORMAT: &str = "kd-summary/1";
+    /// `trained_by` of a student that learns from the labels alone.
+    pub const ALONE: &str = "cross_entropy";
+
+    /// The summary as it stands in the file, one model per line.
+    ///
+    /// # Errors
+    /// A number that is not finite, with its field.
+    pub fn to_json(&self) -> Result<String> {
+        let models: Result<Vec<String>> = self.models.iter().map(super::log::json_line).collect();
+        let head = super::log::json_line(&Self { models: Vec::new(), ..self.clone() })?;
+        let head = head.strip_suffix("[]}").expect("the models stand last");
+        Ok(format!("{head}[\n{}\n]}}\n", models?.join(",\n")))
+    }
+
+    /// Reads what [`Summary::to_json`] wrote.
+    ///
+    /// # Errors
+    /// Not JSON, not a summary, or of another format.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let summary: Self = serde_json::from_str(text).map_err(|error| Error::request(error.to_string()))?;
+        if summary.format != Self::FORMAT {
+            return Err(Error::request(format!("the format is `{}`, expected `{}`", summary.format, Self::FORMAT)));
+        }
+        Ok(summary)
+    }
+}
+
+/// One row of the summary: a mentor, or the student by one method.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryModel {
+    /// `teacher`, `peer-1`, ..., `student`.
+    pub role: String,
+    /// The model's name in the zoo.
+    pub model: String,
+    /// Trainable parameters.
+    pub params: u64,
+    /// The method; `cross_entropy` for mentors pretrained in the run and for the student alone.
+    pub trained_by: String,
+    /// Fractions of the test split classified rightly.
+    pub top1: Accuracies,
+    /// Top-1 per class, each the mean over the seeds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub per_class: Vec<f64>,
+}
+
+/// Test accuracy of the last weights, and of those that were best on the validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accuracies {
+    /// After the last epoch.
+    pub last: Spread,
+    /// After the epoch with the best validation accuracy; left out without a validation split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_validation: Option<Spread>,
+}
+
+/// A quantity over seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation (divided by n - 1). 0 for a single value, of which no spread is known.
+    pub std: f64,
+    /// One per seed.
+    pub values: Vec<f64>,
+}
+
+impl Spread {
+    /// Mean and sample standard deviation of `values`, summed in their order.
+    ///
+    /// # Panics
+    /// Without any value: a fault of the caller.
+    pub fn of(values: Vec<f64>) -> Self {
+        assert!(!values.is_empty(), "a spread needs at least one value");
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+        let std = if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 };
+        Self { mean, std, values }
+    }
+
+    /// The standard deviation where there are values enough to know one.
+    pub fn known_std(&self) -> Option<f64> {
+        (self.values.len() > 1).then_some(self.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::log::json_line;
+
+    #[test]
+    fn metrics_and_classroom_lines_have_the_fields_of_the_contract_in_its_order() {
+        let mut metrics = MetricsLine {
+            phase: Phase::Distil,
+            method: Some("classroomkd".into()),
+            seed: 1,
+            role: "student".into(),
+            model: "resnet8".into(),
+            epoch: 3,
+            step: 336,
+            lr: 0.05,
+            loss: 1.23,
+            losses: NamedValues(vec![("cross_entropy".into(), 0.8), ("peer-1".into(), 0.2)]),
+            train_top1: 0.71,
+            validation_top1: Some(0.70),
+        };
+        let text = r#"{"phase":"distil","method":"classroomkd","seed":1,"role":"student","model":"resnet8","epoch":3,"step":336,"lr":0.05,"loss":1.23,"losses":{"cross_entropy":0.8,"peer-1":0.2},"train_top1":0.71,"validation_top1":0.7}"#;
+        assert_eq!(json_line(&metrics).unwrap(), text);
+        assert_eq!(serde_json::from_str::<MetricsLine>(text).unwrap(), metrics);
+        metrics.validation_top1 = Some(f64::NAN);
+        assert_eq!(json_line(&metrics).unwrap_err().to_string(), "`validation_top1` is not a finite number");
+        metrics.validation_top1 = None;
+        assert!(json_line(&metrics).unwrap().ends_with(r#""train_top1":0.71}"#));
+
+        let classroom = r#"{"method":"classroomkd","seed":1,"epoch":3,"mentor":"peer-1","rank":0.61,"weight":1.1,"temperature":3.2,"active":0.97}"#;
+        let line: ClassroomLine = serde_json::from_str(classroom).unwrap();
+        assert_eq!(json_line(&line).unwrap(), classroom);
+    }
+
+    #[test]
+    fn the_summary_reads_back_and_refuses_nan_and_other_formats() {
+        let mut summary = Summary {
+            format: Summary::FORMAT.into(),
+            name: "a \"quoted\" name".into(),
+            device: "cpu".into(),
+            seeds: vec![1, 2],
+            classes: vec!["Bag".into(), "Boot".into()],
+            models: vec![SummaryModel {
+                role: "student".into(),
+                model: "resnet8".into(),
+                params: 77_754,
+                trained_by: "kd".into(),
+                top1: Accuracies { last: Spread::of(vec![0.5, 0.7]), best_validation: None },
+                per_class: vec![0.1, 1.0],
+            }],
+        };
+        let text = summary.to_json().unwrap();
+        assert!(
+            text.starts_with(r#"{"format":"kd-summary/1","name":"a \"quoted\" name","device":"cpu","seeds":[1,2]"#)
+        );
+        assert_eq!(Summary::from_json(&text).unwrap(), summary);
+        summary.models.clear();
+        assert_eq!(Summary::from_json(&summary.to_json().unwrap()).unwrap(), summary);
+        let error = Summary::from_json(&text.replace("summary/1", "summary/9")).unwrap_err();
+        assert!(error.to_string().contains("`kd-summary/9`, expected `kd-summary/1`"), "{error}");
+        summary = Summary::from_json(&text).unwrap();
+        summary.models[0].top1.last.mean = f64::NAN;
+        assert_eq!(summary.to_json().unwrap_err().to_string(), "`top1.last.mean` is not a finite number");
+    }
+
+    #[test]
+    fn the_spread_is_the_sample_standard_deviation_and_unknown_for_one_seed() {
+        let spread = Spread::of(vec![0.84, 0.85, 0.86]);
+        assert!((spread.mean - 0.85).abs() < 1e-15 && (spread.std - 0.01).abs() < 1e-15, "{spread:?}");
+        assert_eq!(Spread::of(vec![0.9]).known_std(), None);
+        assert_eq!(Spread::of(vec![0.9]).std, 0.0);
+    }
+}
