@@ -3,12 +3,22 @@
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::state::External;
 use crate::tensor::{DType, Plain, Shape};
+
+/// Which block of memory a value is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Region {
+    Arena,
+    State,
+    /// A block of its own, read only: the data set.
+    External(usize),
+}
 
 /// Where a value of a planned node is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
-    pub in_state: bool,
+    pub region: Region,
     pub offset: usize,
     pub dtype: DType,
     pub shape: Shape,
@@ -27,6 +37,7 @@ pub struct Frame<'a> {
     pub(super) in_place: Option<(usize, usize)>,
     pub(super) arena: *mut u8,
     pub(super) state: *mut u8,
+    pub(super) external: &'a [External],
     /// Bits of the outputs (and bit 63 for the workspace) that were handed out: each is handed out once.
     pub(super) taken: AtomicU64,
     pub(super) lifetime: PhantomData<&'a mut u8>,
@@ -128,7 +139,12 @@ impl<'a> Frame<'a> {
 
     fn start<T: Plain>(&self, slot: &Slot) -> *mut T {
         assert_eq!(slot.dtype, T::DTYPE, "a value of {} is read as {}", slot.dtype, T::DTYPE);
-        let base = if slot.in_state { self.state } else { self.arena };
+        let base = match slot.region {
+            Region::Arena => self.arena,
+            Region::State => self.state,
+            // Never written: a plan refuses external outputs.
+            Region::External(index) => self.external[index].start(),
+        };
         // SAFETY: the plan's offsets lie inside the arena and the state.
         unsafe { base.add(slot.offset).cast::<T>() }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::frame::Slot;
+use super::frame::{Region, Slot};
 use super::memory::aligned;
 use super::{Frame, Home, Memory, Operation, Signature, State, StateLayout, Tape, ValueId};
 use crate::tensor::{DType, Plain, Shape};
@@ -107,11 +107,11 @@ impl Plan {
         let slot = |id: ValueId| {
             let value = tape.value(id);
             let root = tape.root(id);
-            let (in_state, offset) = match tape.value(root).home {
-                Home::State(state) => (true, layout.entry(state).offset),
-                _ => (false, lives[owner[root.index()]].offset),
+            let (region, offset) = match tape.value(root).home {
+                Home::State(state) => layout.entry(state).place,
+                _ => (Region::Arena, lives[owner[root.index()]].offset),
             };
-            Slot { in_state, offset, dtype: value.dtype, shape: value.shape }
+            Slot { region, offset, dtype: value.dtype, shape: value.shape }
         };
         let steps = nodes
             .iter()
@@ -119,12 +119,15 @@ impl Plan {
             .map(|(step, index)| {
                 let node = &tape.nodes[*index];
                 let workspace = &lives[workspaces + step];
+                let outputs: Box<[Slot]> = node.outputs.iter().map(|id| slot(*id)).collect();
+                let read_only = outputs.iter().any(|slot| matches!(slot.region, Region::External(_)));
+                assert!(!read_only, "{} writes to the data set", node.op.name());
                 Step {
                     op: node.op.clone(),
                     inputs: node.inputs.iter().map(|id| slot(*id)).collect(),
-                    outputs: node.outputs.iter().map(|id| slot(*id)).collect(),
+                    outputs,
                     workspace: Slot {
-                        in_state: false,
+                        region: Region::Arena,
                         offset: workspace.offset,
                         dtype: DType::U8,
                         shape: Shape::from([workspace.bytes]),
@@ -159,7 +162,6 @@ impl Plan {
     /// If `arena` is smaller than [`Plan::bytes`]: a fault of the caller.
     pub fn run(&self, arena: &mut Memory, state: &mut State) {
         assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
-        let (arena, state) = (arena.start(), state.start());
         for step in &self.steps {
             step.run(arena, state);
         }
@@ -168,7 +170,6 @@ impl Plan {
     /// Replays the step once and says how long each operation took.
     pub fn profile(&self, arena: &mut Memory, state: &mut State) -> Vec<OpTime> {
         assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
-        let (arena, state) = (arena.start(), state.start());
         self.steps
             .iter()
             .map(|step| {
@@ -188,7 +189,11 @@ impl Plan {
         let (_, slot) = self.kept.iter().find(|(kept, _)| *kept == id).expect("the value was kept");
         assert_eq!(slot.dtype, T::DTYPE, "a value of {} is read as {}", slot.dtype, T::DTYPE);
         let bytes = slot.shape.count() * slot.dtype.size();
-        let memory = if slot.in_state { state.memory_slice() } else { arena.as_slice() };
+        let memory = match slot.region {
+            Region::Arena => arena.as_slice(),
+            Region::State => state.memory_slice(),
+            Region::External(_) => unreachable!("the data set is not computed"),
+        };
         bytemuck::cast_slice(&memory[slot.offset..slot.offset + bytes])
     }
 
@@ -203,14 +208,15 @@ impl Plan {
 }
 
 impl Step {
-    fn run(&self, arena: *mut u8, state: *mut u8) {
+    fn run(&self, arena: &mut Memory, state: &mut State) {
         self.op.run(&Frame {
             inputs: &self.inputs,
             outputs: &self.outputs,
             workspace: self.workspace,
             in_place: self.in_place,
-            arena,
-            state,
+            arena: arena.start(),
+            state: state.start(),
+            external: state.external(),
             taken: AtomicU64::new(0),
             lifetime: PhantomData,
         });

@@ -1,5 +1,8 @@
 //! What outlives a step: parameters, momenta, running statistics, the data set, counters.
 
+use std::sync::Arc;
+
+use super::frame::Region;
 use super::memory::{Memory, aligned};
 use crate::tensor::{DType, Plain, Shape};
 
@@ -16,7 +19,7 @@ pub struct StateEntry {
     pub dtype: DType,
     /// Extents.
     pub shape: Shape,
-    pub(crate) offset: usize,
+    pub(super) place: (Region, usize),
 }
 
 impl StateEntry {
@@ -24,13 +27,30 @@ impl StateEntry {
     pub fn bytes(&self) -> usize {
         self.shape.count() * self.dtype.size()
     }
+
+    /// Whether it is shared and only read: no part of what a checkpoint holds.
+    pub fn is_external(&self) -> bool {
+        matches!(self.place.0, Region::External(_))
+    }
 }
 
 /// The list of all state, before and after it is allocated.
 #[derive(Clone, Debug, Default)]
 pub struct StateLayout {
     entries: Vec<StateEntry>,
+    external: Vec<External>,
     bytes: usize,
+}
+
+/// Bytes that are shared and only read.
+#[derive(Clone, Debug)]
+pub(super) struct External(Arc<Vec<u8>>);
+
+impl External {
+    /// Its first byte; never to be written to.
+    pub(super) fn start(&self) -> *mut u8 {
+        self.0.as_ptr().cast_mut()
+    }
 }
 
 impl StateLayout {
@@ -41,8 +61,22 @@ impl StateLayout {
 
     /// Adds a piece of state, zero at the start.
     pub fn declare(&mut self, name: impl Into<String>, dtype: DType, shape: impl Into<Shape>) -> StateId {
-        let entry = StateEntry { name: name.into(), dtype, shape: shape.into(), offset: self.bytes };
+        let place = (Region::State, self.bytes);
+        let entry = StateEntry { name: name.into(), dtype, shape: shape.into(), place };
         self.bytes += aligned(entry.bytes());
+        self.entries.push(entry);
+        StateId(self.entries.len() as u32 - 1)
+    }
+
+    /// Adds bytes that exist already and are only read: the images of a data set, which many states share.
+    ///
+    /// # Panics
+    /// If the shape does not have as many elements as there are bytes: a fault of the caller.
+    pub fn adopt(&mut self, name: impl Into<String>, shape: impl Into<Shape>, bytes: Arc<Vec<u8>>) -> StateId {
+        let place = (Region::External(self.external.len()), 0);
+        let entry = StateEntry { name: name.into(), dtype: DType::U8, shape: shape.into(), place };
+        assert_eq!(entry.shape.count(), bytes.len(), "state {}", entry.name);
+        self.external.push(External(bytes));
         self.entries.push(entry);
         StateId(self.entries.len() as u32 - 1)
     }
@@ -57,7 +91,7 @@ impl StateLayout {
         self.entries.iter().enumerate().map(|(index, entry)| (StateId(index as u32), entry))
     }
 
-    /// Bytes of all pieces.
+    /// Bytes of all pieces but the adopted ones.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -84,13 +118,21 @@ impl State {
     /// A piece's bytes.
     pub fn bytes(&self, id: StateId) -> &[u8] {
         let entry = self.layout.entry(id);
-        &self.memory.as_slice()[entry.offset..entry.offset + entry.bytes()]
+        let (region, offset) = entry.place;
+        match region {
+            Region::External(index) => &self.layout.external[index].0,
+            _ => &self.memory.as_slice()[offset..offset + entry.bytes()],
+        }
     }
 
     /// A piece's bytes, to be changed.
+    ///
+    /// # Panics
+    /// If it is adopted, and so only read: a fault of the caller.
     pub fn bytes_mut(&mut self, id: StateId) -> &mut [u8] {
         let entry = self.layout.entry(id);
-        let range = entry.offset..entry.offset + entry.bytes();
+        assert!(!entry.is_external(), "{} is only read", entry.name);
+        let range = entry.place.1..entry.place.1 + entry.bytes();
         &mut self.memory.as_mut_slice()[range]
     }
 
@@ -141,6 +183,10 @@ impl State {
 
     pub(super) fn memory_slice(&self) -> &[u8] {
         self.memory.as_slice()
+    }
+
+    pub(super) fn external(&self) -> &[External] {
+        &self.layout.external
     }
 
     pub(super) fn start(&mut self) -> *mut u8 {
