@@ -7,6 +7,7 @@
 pub mod config;
 pub mod distill;
 pub mod error;
+pub mod nn;
 pub mod ops;
 pub mod random;
 pub mod report;
