@@ -9,7 +9,12 @@
 //! - temperature `T_m = 1 + tau |w_m - w_S| / max(w_m, w_S)`;
 //! - `loss = r_S CE(z_S, y) + sum over active m of w_m T_m^2 KL(softmax(z_m / T_m) || softmax(z_S / T_m))`.
 
-use super::{Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Use};
+use super::{
+    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Term, Use,
+};
+use crate::error::Result;
+use crate::ops::classroom::{ClassroomOptions, Mentoring, Ranking, Scope};
+use crate::tape::{Tape, ValueId};
 
 /// What this method says about itself. The defaults are those of the authors' release on CIFAR-100.
 pub const DESCRIPTION: MethodDescription = MethodDescription {
@@ -76,71 +81,44 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         }
         None
     },
+    record,
 };
 
-/// What ranks belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RankScope {
-    /// The whole batch, as the release computes them.
-    Batch,
-    /// Each sample, as the paper's text has it.
-    Sample,
-}
-
-/// How ranks become weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ranking {
-    /// By share of rank.
-    Ratio,
-    /// By order: 0.1 for the lowest, 0.2 for the next, ...
-    Ordinal,
-}
-
-/// How a mentor's temperature is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temperatures {
-    /// By the gap of ranks.
-    Adaptive,
-    /// By the largest logits, swapped as in the release.
-    Dtkd,
-    /// 1 for all.
-    One,
-}
-
-/// The hyperparameters by name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// How far the temperature rises with the gap.
-    pub tau: f64,
-    /// Decimals to which shares of rank are rounded; none leaves them as they are.
-    pub rank_digits: Option<u32>,
-    /// What ranks belong to.
-    pub rank_scope: RankScope,
-    /// How ranks become weights.
-    pub ranking: Ranking,
-    /// Whether mentors are asked by rank; otherwise all, with weights 1.
-    pub asking: bool,
-    /// How a mentor's temperature is found.
-    pub temperatures: Temperatures,
-    /// Whether the unranked cross-entropy and each teacher's KL at temperature 1 are added.
-    pub homogeneous: bool,
-}
-
-impl From<&Hyperparameters> for Settings {
-    fn from(values: &Hyperparameters) -> Self {
-        let asking = values.flag("asking");
-        Self {
-            tau: values.number("tau"),
-            rank_digits: values.count("rank_digits"),
-            rank_scope: if values.choice("rank_scope") == "sample" { RankScope::Sample } else { RankScope::Batch },
-            ranking: if values.choice("ranking") == "ordinal" { Ranking::Ordinal } else { Ranking::Ratio },
-            asking,
-            temperatures: match (values.flag("mentoring") && asking, values.choice("temperatures")) {
-                (false, _) => Temperatures::One,
-                (true, "dtkd") => Temperatures::Dtkd,
-                (true, _) => Temperatures::Adaptive,
-            },
-            homogeneous: values.flag("homogeneous"),
-        }
+/// The hyperparameters as the fused operation takes them.
+fn options(values: &Hyperparameters, teachers: usize) -> ClassroomOptions {
+    let mentoring = match (values.flag("mentoring"), values.choice("temperatures")) {
+        (false, _) => Mentoring::Off,
+        (true, "dtkd") => Mentoring::Dtkd,
+        (true, _) => Mentoring::Adaptive,
+    };
+    ClassroomOptions {
+        tau: values.number("tau"),
+        rank_digits: values.count("rank_digits"),
+        mentoring,
+        asking: values.flag("asking"),
+        ranking: if values.choice("ranking") == "ordinal" { Ranking::Ordinal } else { Ranking::Ratio },
+        scope: if values.choice("rank_scope") == "sample" { Scope::Sample } else { Scope::Batch },
+        homogeneous: values.flag("homogeneous"),
+        teachers,
     }
+}
+
+/// Records the loss of a lesson.
+fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<Taught> {
+    let logits: Vec<ValueId> = lesson.mentors.iter().map(|mentor| mentor.logits).collect();
+    let made = tape.classroom_loss(lesson.student, &logits, lesson.labels, &options(values, lesson.teachers))?;
+    let own = Term { name: "cross_entropy".into(), value: Quantity::Element(made.terms, 0) };
+    let of_mentors = lesson
+        .mentors
+        .iter()
+        .enumerate()
+        .map(|(index, mentor)| Term { name: mentor.role.clone(), value: Quantity::Element(made.terms, 1 + index) });
+    let mentors = lesson.mentors.iter().enumerate().map(|(index, mentor)| MentorUse {
+        role: mentor.role.clone(),
+        rank: Some(Quantity::Element(made.ranks, 1 + index)),
+        weight: Quantity::Element(made.weights, 1 + index),
+        temperature: Some(Quantity::Element(made.temperatures, index)),
+        active: Quantity::Element(made.active, index),
+    });
+    Ok(Taught { loss: made.loss, terms: std::iter::once(own).chain(of_mentors).collect(), mentors: mentors.collect() })
 }

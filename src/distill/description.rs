@@ -1,6 +1,8 @@
 //! What a method says about itself, and the values its hyperparameters were given.
 
+use super::lesson::{Lesson, Taught};
 use crate::error::{Error, Result, nearest};
+use crate::tape::Tape;
 
 /// What a method says about itself.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct MethodDescription {
     pub hyperparameters: &'static [Hyperparameter],
     /// Says which hyperparameter contradicts the others, and why, where each for itself is fine.
     pub contradiction: fn(&Hyperparameters) -> Option<(&'static str, String)>,
+    /// Records the method's loss for a lesson on the tape.
+    pub record: fn(&mut Tape, &Lesson, &Hyperparameters) -> Result<Taught>,
 }
 
 /// What a method needs of a classroom. A method that makes use of mentors at all needs at least one of them.

@@ -3,7 +3,11 @@
 //!
 //! `loss = ce_weight CE(z_S, y) + kd_weight T^2 KL(softmax(z_T / T) || softmax(z_S / T))`, means over the batch.
 
-use super::{Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Use};
+use super::{
+    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Term, Use,
+};
+use crate::error::{Error, Result};
+use crate::tape::Tape;
 
 /// What this method says about itself. The defaults are RepDistiller's.
 pub const DESCRIPTION: MethodDescription = MethodDescription {
@@ -32,25 +36,29 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         let idle = values.number("ce_weight") == 0.0 && values.number("kd_weight") == 0.0;
         idle.then(|| ("kd_weight", "with ce_weight = 0 as well there is no loss to learn from".to_string()))
     },
+    record,
 };
 
-/// The hyperparameters by name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
-    /// T, above 0.
-    pub temperature: f64,
-    /// Weight of the cross-entropy.
-    pub ce_weight: f64,
-    /// Weight of the divergence from the teacher.
-    pub kd_weight: f64,
-}
-
-impl From<&Hyperparameters> for Settings {
-    fn from(values: &Hyperparameters) -> Self {
-        Self {
-            temperature: values.number("temperature"),
-            ce_weight: values.number("ce_weight"),
-            kd_weight: values.number("kd_weight"),
-        }
-    }
+/// Records the loss of a lesson; of several teachers the first is the teacher.
+fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<Taught> {
+    let teacher = &lesson.mentors[..lesson.teachers];
+    let Some(teacher) = teacher.first() else { return Err(Error::request("method kd needs a teacher")) };
+    let (temperature, kd_weight) = (values.number("temperature"), values.number("kd_weight"));
+    let cross_entropy = lesson.cross_entropy(tape)?;
+    let divergence = tape.kl_divergence(lesson.student, teacher.logits, temperature)?;
+    let terms = [(values.number("ce_weight"), cross_entropy), (kd_weight, divergence)];
+    let parts = terms.map(|(weight, value)| tape.scale(value, weight));
+    let loss = tape.add(parts[0], parts[1])?;
+    let named = |name: &str, part| Term { name: name.into(), value: Quantity::Element(part, 0) };
+    Ok(Taught {
+        loss,
+        terms: vec![named("cross_entropy", parts[0]), named(&teacher.role, parts[1])],
+        mentors: vec![MentorUse {
+            role: teacher.role.clone(),
+            rank: None,
+            weight: Quantity::Constant(kd_weight),
+            temperature: Some(Quantity::Constant(temperature)),
+            active: Quantity::Constant(1.0),
+        }],
+    })
 }

@@ -3,12 +3,14 @@
 //! [`METHODS`].
 
 mod description;
+mod lesson;
 
 pub mod classroomkd;
 pub mod cross_entropy;
 pub mod kd;
 
 pub use description::{Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Raw, Setting, Use};
+pub use lesson::{Lesson, Mentor, MentorUse, Quantity, Taught, Term};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] = &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION];
