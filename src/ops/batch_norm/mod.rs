@@ -1,0 +1,7 @@
+//! BatchNorm.
+
+pub mod cpu;
+pub mod cpu_gradient;
+
+#[cfg(test)]
+mod tests;
