@@ -7,3 +7,5 @@ pub mod add;
 pub mod batch_norm;
 pub mod parallel;
 pub mod rows;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -243,24 +243,35 @@ pub fn slope_and_offset<T: Element>(
     }
 }
 
-/// Writes the gradient of the input, and with `residual` the masked upstream gradient, which is that of the residual.
-/// `terms` are slope and offset (see [`slope_and_offset`]); without them the statistics were constants.
+/// What the second pass reads and writes beside [`Inputs`], all `[rows, channels]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs<T> {
+    /// The gradient of the input; may be where the input, the upstream gradient or the mask's output is.
+    pub dx: *mut T,
+    /// The gradient of the residual (the upstream gradient under the mask), if it is wanted.
+    pub residual: Option<*mut T>,
+    /// Added to `dx`: what has flowed into the input from its other users.
+    pub addend: Option<*const T>,
+}
+
+// SAFETY: chunks write through the pointers to disjoint rows.
+unsafe impl<T: Send + Sync> Sync for Outputs<T> {}
+
+/// Writes the gradients of input and residual. `terms` are slope and offset (see [`slope_and_offset`]); without them
+/// the statistics were constants.
 ///
 /// # Safety
-/// As for [`chunk_sums`]; `dx` and `residual` are `[rows, channels]`; `dx` may be `x`, the upstream gradient, or the
-/// output in the mask; `residual` may be another of these.
+/// The inputs are as long as [`Inputs`] says for `chunks.rows` rows, the outputs as [`Outputs`] says.
 pub unsafe fn input_gradient<T: Element>(
     level: Level,
     chunks: Chunks,
     channels: usize,
     inputs: Inputs<'_, T>,
     terms: Option<(&[T], &[T])>,
-    dx: *mut T,
-    residual: Option<*mut T>,
+    outputs: Outputs<T>,
 ) {
-    let (dx, residual) = (Shared::new(dx), residual.map(Shared::new));
-    let (slope, shift) = terms.unwrap_or((inputs.scale, inputs.shift));
-    assert!(slope.len() == channels && shift.len() == channels);
+    let (slope, constant) = terms.unwrap_or((inputs.scale, inputs.shift));
+    assert!(slope.len() == channels && constant.len() == channels);
     let pass = match (terms.is_some(), inputs.mask) {
         (false, Mask::None) => gradient_rows::<T, NONE, false>,
         (false, Mask::Input) => gradient_rows::<T, INPUT, false>,
@@ -269,104 +280,96 @@ pub unsafe fn input_gradient<T: Element>(
         (true, Mask::Input) => gradient_rows::<T, INPUT, true>,
         (true, Mask::Output(_)) => gradient_rows::<T, OUTPUT, true>,
     };
-    let inputs = &inputs;
+    let (inputs, outputs) = (&inputs, &outputs);
     chunks.for_each(|_, range| {
         let offset = range.start * channels;
         // SAFETY: every chunk reads and writes its own rows.
         unsafe {
-            let outputs = Outputs {
+            let map = InputGradient {
+                input: inputs.chunk(offset),
                 slope: slope.as_ptr(),
-                offset: shift.as_ptr(),
-                dx: dx.at(offset),
-                residual: residual.map_or(std::ptr::null_mut(), |residual| residual.at(offset)),
+                constant: constant.as_ptr(),
+                dx: outputs.dx.add(offset),
+                residual: outputs.residual.map_or(std::ptr::null_mut(), |residual| residual.add(offset)),
+                addend: outputs.addend.map_or(std::ptr::null(), |addend| addend.add(offset)),
             };
-            pass(level, inputs.chunk(offset), outputs, range.len(), channels);
+            pass(level, map, range.len(), channels);
         }
     });
-}
-
-#[derive(Clone, Copy)]
-struct Outputs<T> {
-    slope: *const T,
-    offset: *const T,
-    dx: *mut T,
-    residual: *mut T,
 }
 
 /// # Safety
 /// As for [`input_gradient`], for one chunk.
 unsafe fn gradient_rows<T: Element, const MASK: u8, const TERMS: bool>(
     level: Level,
-    input: Chunk<T>,
-    outputs: Outputs<T>,
+    map: InputGradient<T>,
     rows: usize,
     channels: usize,
 ) {
-    if outputs.residual.is_null() {
-        dispatch_on(level, GradientRows::<T, MASK, TERMS, false> { input, outputs, rows, channels });
-    } else {
-        dispatch_on(level, GradientRows::<T, MASK, TERMS, true> { input, outputs, rows, channels });
-    }
+    dispatch_on(level, GradientRows::<T, MASK, TERMS> { map, rows, channels });
 }
 
-struct GradientRows<T, const MASK: u8, const TERMS: bool, const RESIDUAL: bool> {
-    input: Chunk<T>,
-    outputs: Outputs<T>,
+struct GradientRows<T, const MASK: u8, const TERMS: bool> {
+    map: InputGradient<T>,
     rows: usize,
     channels: usize,
 }
 
-impl<T: Element, const MASK: u8, const TERMS: bool, const RESIDUAL: bool> Kernel<T>
-    for GradientRows<T, MASK, TERMS, RESIDUAL>
-{
+impl<T: Element, const MASK: u8, const TERMS: bool> Kernel<T> for GradientRows<T, MASK, TERMS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
         let (mut scale, mut shift) = (Expanded::new(), Expanded::new());
-        let (mut slope, mut offset) = (Expanded::new(), Expanded::new());
+        let (mut slope, mut constant) = (Expanded::new(), Expanded::new());
+        let mut map = self.map;
         // SAFETY: `input_gradient` gives `rows` rows, and tables of `channels`.
         unsafe {
-            let scale = scale.fill(self.input.scale, bundle);
-            let shift = shift.fill(self.input.shift, bundle);
-            let slope = slope.fill(self.outputs.slope, bundle);
-            let offset = offset.fill(self.outputs.offset, bundle);
-            let input = Chunk { scale, shift, ..self.input };
-            let outputs = Outputs { slope, offset, ..self.outputs };
-            map_rows::<S>(InputGradient::<T, MASK, TERMS, RESIDUAL> { input, outputs }, bundle, self.rows);
+            map.input.scale = scale.fill(map.input.scale, bundle);
+            map.input.shift = shift.fill(map.input.shift, bundle);
+            map.slope = slope.fill(map.slope, bundle);
+            map.constant = constant.fill(map.constant, bundle);
+            map_rows::<S>(Variant::<T, MASK, TERMS>(map), bundle, self.rows);
         }
     }
 }
 
 #[derive(Clone, Copy)]
-struct InputGradient<T, const MASK: u8, const TERMS: bool, const RESIDUAL: bool> {
+struct InputGradient<T> {
     input: Chunk<T>,
-    outputs: Outputs<T>,
+    slope: *const T,
+    constant: *const T,
+    dx: *mut T,
+    residual: *mut T,
+    addend: *const T,
 }
 
-impl<S: Simd, const MASK: u8, const TERMS: bool, const RESIDUAL: bool> Map<S>
-    for InputGradient<S::Element, MASK, TERMS, RESIDUAL>
-{
+#[derive(Clone, Copy)]
+struct Variant<T, const MASK: u8, const TERMS: bool>(InputGradient<T>);
+
+impl<S: Simd, const MASK: u8, const TERMS: bool> Map<S> for Variant<S::Element, MASK, TERMS> {
     #[inline(always)]
     unsafe fn apply(self, offset: usize, column: usize, lanes: usize) {
-        let Self { input, outputs } = self;
+        let InputGradient { input, slope, constant, dx, residual, addend } = self.0;
         // SAFETY: as the trait's contract; everything is read before anything is written.
         unsafe {
             let scale = S::load_up_to(input.scale.add(column), lanes);
-            let x = if TERMS || MASK == INPUT { S::load_up_to(input.x.add(offset), lanes) } else { S::zero() };
             let shift = if MASK == INPUT { S::load_up_to(input.shift.add(column), lanes) } else { scale };
+            let x = if TERMS || MASK == INPUT { S::load_up_to(input.x.add(offset), lanes) } else { scale };
             let gradient = masked::<S, MASK>(input, offset, lanes, x, scale, shift);
-            let dx = if TERMS {
-                let slope = S::load_up_to(outputs.slope.add(column), lanes);
-                let constant = S::load_up_to(outputs.offset.add(column), lanes);
-                S::fma(scale, gradient, S::fma(slope, x, constant))
-            } else {
-                S::mul(scale, gradient)
-            };
-            S::store_up_to(outputs.dx.add(offset), dx, lanes);
-            if RESIDUAL {
-                S::store_up_to(outputs.residual.add(offset), gradient, lanes);
+            let mut total = S::mul(scale, gradient);
+            if TERMS {
+                let slope = S::load_up_to(slope.add(column), lanes);
+                let constant = S::load_up_to(constant.add(column), lanes);
+                total = S::fma(scale, gradient, S::fma(slope, x, constant));
+            }
+            if !addend.is_null() {
+                total = S::add(total, S::load_up_to(addend.add(offset), lanes));
+            }
+            S::store_up_to(dx.add(offset), total, lanes);
+            if !residual.is_null() {
+                S::store_up_to(residual.add(offset), gradient, lanes);
             }
         }
     }
