@@ -1,15 +1,23 @@
 //! The operations, each in a directory of its own: its meaning and gradient (`mod.rs`), the CPU's code (`cpu.rs`), its
 //! tests. Recording functions are methods of [`crate::tape::Tape`].
+//!
+//! Activations are `[N, H, W, C]`: a matrix of `N * H * W` rows and `C` channels.
 
 pub mod accumulate;
 pub mod add;
 pub mod batch;
+pub mod batch_norm;
 pub mod classroom;
+pub mod conv2d;
 pub mod cross_entropy;
+mod distribution;
 pub mod evaluate;
 pub mod fill;
 pub mod kl_divergence;
-mod rows;
+pub mod parallel;
+pub mod rows;
 pub mod scale;
 pub mod sgd;
 pub mod softmax;
+#[cfg(test)]
+pub(crate) mod testing;

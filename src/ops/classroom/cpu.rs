@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::standing::{ClassroomOptions, Mentoring, Ranking, Scope, Standing, dtkd_temperatures};
 use crate::ops::kl_divergence::divergence_row;
-use crate::ops::rows;
+use crate::ops::distribution;
 use crate::simd::Element;
 use crate::tape::Frame;
 use crate::tensor::DType;
@@ -69,7 +69,7 @@ pub(super) fn run<T: Element>(options: &ClassroomOptions, frame: &Frame<'_>) {
         let numbers = Numbers::new(numbers, networks);
         for (network, logarithm) in numbers.logarithms.iter_mut().enumerate() {
             let row = row(network, image);
-            *logarithm = (row[labels[image] as usize] - rows::log_sum_exp(row, T::ONE)).to_f64();
+            *logarithm = (row[labels[image] as usize] - distribution::log_sum_exp(row, T::ONE)).to_f64();
         }
     });
 
@@ -87,7 +87,7 @@ pub(super) fn run<T: Element>(options: &ClassroomOptions, frame: &Frame<'_>) {
     *whole.own_weight = whole.standing.settle(options, whole.logarithms);
     let by_sharpness = options.mentoring == Mentoring::Dtkd && options.asking;
     let sharpness = |mentor: usize, image: usize| {
-        let largest = |network| rows::largest(row(network, image)).to_f64();
+        let largest = |network| distribution::largest(row(network, image)).to_f64();
         dtkd_temperatures(options.tau, largest(0), largest(1 + mentor))
     };
     if by_sharpness {
@@ -118,7 +118,7 @@ pub(super) fn run<T: Element>(options: &ClassroomOptions, frame: &Frame<'_>) {
             let (difference, softened) = scratch.split_at_mut(classes);
             let label = labels[image] as usize;
             let student = row(0, image);
-            rows::softmax(student, T::ONE, gradient);
+            distribution::softmax(student, T::ONE, gradient);
             gradient[label] -= T::ONE;
             let own_weight = T::from_f64(*own.own_weight * share);
             gradient.iter_mut().for_each(|g| *g *= own_weight);

@@ -5,7 +5,7 @@
 //! is saved there.
 
 use crate::error::{Error, Result};
-use crate::ops::rows;
+use crate::ops::distribution;
 use crate::simd::Element;
 use crate::tape::{Frame, Node, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
@@ -84,7 +84,7 @@ impl CrossEntropy {
         let mut sum = 0.0;
         let rows_of = logits.chunks_exact(classes).zip(d_logits.chunks_exact_mut(classes));
         for ((row, gradient), label) in rows_of.zip(labels) {
-            let total = rows::softmax(row, T::ONE, gradient);
+            let total = distribution::softmax(row, T::ONE, gradient);
             let target = row[*label as usize];
             sum += on * (total - target).to_f64();
             if self.smoothing > 0.0 {

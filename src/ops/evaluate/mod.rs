@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::ops::cross_entropy::check_labels;
-use crate::ops::rows;
+use crate::ops::distribution;
 use crate::simd::Element;
 use crate::tape::{Frame, Operation, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
@@ -69,7 +69,7 @@ fn count<T: Element>(logits: &[T], classes: usize, labels: &[u32], valid: usize,
         let before = |(class, z): (usize, &T)| class != label && !(own > *z || (own == *z && label < class));
         let rank = row.iter().enumerate().filter(|(class, z)| before((*class, z))).count();
         counters[0] += 1.0;
-        counters[1] += (rows::log_sum_exp(row, T::ONE) - own).to_f64();
+        counters[1] += (distribution::log_sum_exp(row, T::ONE) - own).to_f64();
         counters[2] += f64::from(u8::from(rank == 0));
         counters[3] += f64::from(u8::from(rank < 5));
         counters[4 + label] += f64::from(u8::from(rank == 0));

@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::ops::cross_entropy::saved_gradient;
-use crate::ops::rows;
+use crate::ops::distribution;
 use crate::ops::softmax::check_temperature;
 use crate::simd::Element;
 use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
@@ -48,8 +48,8 @@ pub(crate) fn divergence_row<T: Element>(
     difference: &mut [T],
     scratch: &mut [T],
 ) -> f64 {
-    let student_total = rows::softmax(student, student_temperature, difference);
-    let mentor_total = rows::softmax(mentor, mentor_temperature, scratch);
+    let student_total = distribution::softmax(student, student_temperature, difference);
+    let mentor_total = distribution::softmax(mentor, mentor_temperature, scratch);
     let (by_student, by_mentor) = (T::ONE / student_temperature, T::ONE / mentor_temperature);
     let mut sum = 0.0;
     for (((d, p), z_student), z_mentor) in difference.iter_mut().zip(scratch.iter()).zip(student).zip(mentor) {

@@ -5,7 +5,7 @@
 //! "Distilling the knowledge in a neural network", 2015, equation 1).
 
 use crate::error::{Error, Result};
-use crate::ops::rows;
+use crate::ops::distribution;
 use crate::simd::Element;
 use crate::tape::{Frame, Node, Operation, Tape, ValueId};
 use crate::with_float;
@@ -88,10 +88,10 @@ impl Operation for Softmax {
             for (row, out) in rows_in.zip(frame.output::<T>(0).chunks_exact_mut(classes)) {
                 match self.form {
                     Form::Probability => {
-                        rows::softmax(row, temperature, out);
+                        distribution::softmax(row, temperature, out);
                     }
                     Form::Logarithm => {
-                        let total = rows::log_sum_exp(row, temperature);
+                        let total = distribution::log_sum_exp(row, temperature);
                         out.iter_mut().zip(row).for_each(|(out, z)| *out = *z / temperature - total);
                     }
                 }
