@@ -5,6 +5,7 @@
 //! cli → train, report → distill → nn → tape → ops → simd, tensor.
 
 pub mod error;
+pub mod ops;
 pub mod random;
 pub mod simd;
 pub mod tensor;
