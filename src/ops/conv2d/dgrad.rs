@@ -1,0 +1,65 @@
+//! The gradient of a convolution with respect to its input.
+
+use rayon::prelude::*;
+
+use super::geometry::Conv2dGeometry;
+use super::product::{ProductPlan, Start};
+use super::taps::Correlation;
+use crate::simd::{Element, Level};
+
+/// A planned input gradient: the adjoint of the forward convolution in `x`.
+#[derive(Debug)]
+pub struct DgradPlan {
+    geometry: Conv2dGeometry,
+    product: ProductPlan,
+}
+
+impl DgradPlan {
+    /// Plans for `geometry` on the instruction set in use.
+    pub fn new<T: Element>(geometry: &Conv2dGeometry) -> Self {
+        Self::on_level::<T>(geometry, Level::current())
+    }
+
+    /// Plans for `geometry` on `level`.
+    pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
+        let geometry = geometry.flattened();
+        let images = super::images_per_chunk(&geometry);
+        let correlation = Correlation::backward(&geometry, images);
+        Self { geometry, product: ProductPlan::new::<T>(correlation, level, images) }
+    }
+
+    /// Elements of workspace that [`Self::run`] needs.
+    pub fn workspace_len(&self) -> usize {
+        self.product.packed_len()
+    }
+
+    /// `dx` (all of it): the gradient that `dy` and `weights` give, plus `addend` where there is one.
+    pub fn run<T: Element>(&self, dy: &[T], weights: &[T], addend: Option<&[T]>, dx: &mut [T], workspace: &mut [T]) {
+        let geometry = &self.geometry;
+        assert_eq!(dy.len(), geometry.output_count());
+        assert_eq!(weights.len(), geometry.weight_count());
+        assert_eq!(dx.len(), geometry.input_count());
+        assert!(addend.is_none_or(|addend| addend.len() == dx.len()));
+        let packed = &mut workspace[..self.product.packed_len()];
+        let (outputs, channels) = (geometry.outputs_per_group(), geometry.channels_per_group());
+        let taps = geometry.kernel[0] * geometry.kernel[1];
+        self.product.pack(packed, |group, row, first, out| {
+            // The kernel turned around and transposed: row (turned tap, k), column c.
+            let tap = taps - 1 - row / outputs;
+            let from = (tap * channels + first) * geometry.out_channels + group * outputs + row % outputs;
+            for (c, out) in out.iter_mut().enumerate() {
+                *out = weights[from + c * geometry.out_channels];
+            }
+        });
+        let packed = &*packed;
+        let images = self.product.images_per_chunk;
+        let input = images * geometry.input_count() / geometry.batch;
+        dx.par_chunks_mut(input)
+            .zip(dy.par_chunks(images * geometry.output_count() / geometry.batch))
+            .enumerate()
+            .for_each(|(chunk, (dx, dy))| {
+                let start = addend.map_or(Start::Zero, |addend| Start::Tensor(&addend[chunk * input..][..dx.len()]));
+                self.product.run_chunk(dy, packed, start, dx);
+            });
+    }
+}

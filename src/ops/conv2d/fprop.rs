@@ -1,0 +1,57 @@
+//! The forward convolution.
+
+use rayon::prelude::*;
+
+use super::geometry::Conv2dGeometry;
+use super::product::{ProductPlan, Start};
+use super::taps::Correlation;
+use crate::simd::{Element, Level};
+
+/// A planned forward convolution: `y[n,oh,ow,k] = bias[k] + Σ x[n, oh·s+kh·d-p, ow·s+kw·d-p, c] · w[kh,kw,c,k]`.
+#[derive(Debug)]
+pub struct FpropPlan {
+    geometry: Conv2dGeometry,
+    product: ProductPlan,
+}
+
+impl FpropPlan {
+    /// Plans for `geometry` on the instruction set in use.
+    pub fn new<T: Element>(geometry: &Conv2dGeometry) -> Self {
+        Self::on_level::<T>(geometry, Level::current())
+    }
+
+    /// Plans for `geometry` on `level`.
+    pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
+        let geometry = geometry.flattened();
+        let images = super::images_per_chunk(&geometry);
+        let correlation = Correlation::forward(&geometry, images);
+        Self { geometry, product: ProductPlan::new::<T>(correlation, level, images) }
+    }
+
+    /// Elements of workspace that [`Self::run`] needs.
+    pub fn workspace_len(&self) -> usize {
+        self.product.packed_len()
+    }
+
+    /// `y` (all of it) from `x`, `weights` and `bias`.
+    pub fn run<T: Element>(&self, x: &[T], weights: &[T], bias: Option<&[T]>, y: &mut [T], workspace: &mut [T]) {
+        let geometry = &self.geometry;
+        assert_eq!(x.len(), geometry.input_count());
+        assert_eq!(weights.len(), geometry.weight_count());
+        assert_eq!(y.len(), geometry.output_count());
+        let packed = &mut workspace[..self.product.packed_len()];
+        let columns = geometry.outputs_per_group();
+        self.product.pack(packed, |group, row, first, out| {
+            let from = row * geometry.out_channels + group * columns + first;
+            out.copy_from_slice(&weights[from..from + out.len()]);
+        });
+        let packed = &*packed;
+        let images = self.product.images_per_chunk;
+        y.par_chunks_mut(images * geometry.output_count() / geometry.batch)
+            .zip(x.par_chunks(images * geometry.input_count() / geometry.batch))
+            .for_each(|(y, x)| {
+                let start = bias.map_or(Start::Zero, Start::PerChannel);
+                self.product.run_chunk(x, packed, start, y);
+            });
+    }
+}
