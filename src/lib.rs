@@ -5,6 +5,7 @@
 //! cli → train, report → distill → nn → tape → ops → simd, tensor.
 
 pub mod config;
+pub mod data;
 pub mod distill;
 pub mod error;
 pub mod nn;

@@ -1,0 +1,21 @@
+//! Data sets: from a user's files, as they are, to images in memory.
+//!
+//! Every reader takes a folder or an archive, streams through it once, and leaves nothing but the pixels. A file that
+//! is truncated, damaged or mislabelled is an error that names file and byte; nothing is executed, skipped or guessed.
+
+mod archive;
+mod dataset;
+mod embedded;
+mod idx;
+mod normalisation;
+mod source;
+mod split;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use dataset::{Dataset, Split};
+pub use embedded::EMBEDDED_LICENSE;
+pub use normalisation::Normalisation;
+pub use source::{Source, open, open_named};
+pub use split::split_validation;

@@ -1,0 +1,3 @@
+//! Readers against small files that the tests make themselves.
+
+mod idx;
