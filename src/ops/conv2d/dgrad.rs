@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
 use super::product::{ProductPlan, Start};
 use super::taps::Correlation;
@@ -30,7 +31,7 @@ impl DgradPlan {
 
     /// Elements of workspace that [`Self::run`] needs.
     pub fn workspace_len(&self) -> usize {
-        self.product.packed_len()
+        if self.geometry.is_depthwise() { 0 } else { self.product.packed_len() }
     }
 
     /// `dx` (all of it): the gradient that `dy` and `weights` give, plus `addend` where there is one.
@@ -40,6 +41,22 @@ impl DgradPlan {
         assert_eq!(weights.len(), geometry.weight_count());
         assert_eq!(dx.len(), geometry.input_count());
         assert!(addend.is_none_or(|addend| addend.len() == dx.len()));
+        let images = self.product.images_per_chunk;
+        let input = images * geometry.input_count() / geometry.batch;
+        let start = |chunk: usize, len: usize| match addend {
+            Some(addend) => Start::Tensor(&addend[chunk * input..][..len]),
+            None => Start::Zero,
+        };
+        let chunks =
+            dx.par_chunks_mut(input).zip(dy.par_chunks(images * geometry.output_count() / geometry.batch)).enumerate();
+        if geometry.is_depthwise() {
+            let correlation = &self.product.correlation;
+            chunks.for_each(|(chunk, (result, source))| {
+                let start = start(chunk, result.len());
+                Depthwise { correlation, source, weights, turned: true, start, result }.run(self.product.level);
+            });
+            return;
+        }
         let packed = &mut workspace[..self.product.packed_len()];
         let (outputs, channels) = (geometry.outputs_per_group(), geometry.channels_per_group());
         let taps = geometry.kernel[0] * geometry.kernel[1];
@@ -52,14 +69,6 @@ impl DgradPlan {
             }
         });
         let packed = &*packed;
-        let images = self.product.images_per_chunk;
-        let input = images * geometry.input_count() / geometry.batch;
-        dx.par_chunks_mut(input)
-            .zip(dy.par_chunks(images * geometry.output_count() / geometry.batch))
-            .enumerate()
-            .for_each(|(chunk, (dx, dy))| {
-                let start = addend.map_or(Start::Zero, |addend| Start::Tensor(&addend[chunk * input..][..dx.len()]));
-                self.product.run_chunk(dy, packed, start, dx);
-            });
+        chunks.for_each(|(chunk, (dx, dy))| self.product.run_chunk(dy, packed, start(chunk, dx.len()), dx));
     }
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
 use super::product::{ProductPlan, Start};
 use super::taps::Correlation;
@@ -30,7 +31,7 @@ impl FpropPlan {
 
     /// Elements of workspace that [`Self::run`] needs.
     pub fn workspace_len(&self) -> usize {
-        self.product.packed_len()
+        if self.geometry.is_depthwise() { 0 } else { self.product.packed_len() }
     }
 
     /// `y` (all of it) from `x`, `weights` and `bias`.
@@ -39,6 +40,18 @@ impl FpropPlan {
         assert_eq!(x.len(), geometry.input_count());
         assert_eq!(weights.len(), geometry.weight_count());
         assert_eq!(y.len(), geometry.output_count());
+        let images = self.product.images_per_chunk;
+        let start = bias.map_or(Start::Zero, Start::PerChannel);
+        let chunks = y
+            .par_chunks_mut(images * geometry.output_count() / geometry.batch)
+            .zip(x.par_chunks(images * geometry.input_count() / geometry.batch));
+        if geometry.is_depthwise() {
+            let correlation = &self.product.correlation;
+            chunks.for_each(|(result, source)| {
+                Depthwise { correlation, source, weights, turned: false, start, result }.run(self.product.level);
+            });
+            return;
+        }
         let packed = &mut workspace[..self.product.packed_len()];
         let columns = geometry.outputs_per_group();
         self.product.pack(packed, |group, row, first, out| {
@@ -46,12 +59,6 @@ impl FpropPlan {
             out.copy_from_slice(&weights[from..from + out.len()]);
         });
         let packed = &*packed;
-        let images = self.product.images_per_chunk;
-        y.par_chunks_mut(images * geometry.output_count() / geometry.batch)
-            .zip(x.par_chunks(images * geometry.input_count() / geometry.batch))
-            .for_each(|(y, x)| {
-                let start = bias.map_or(Start::Zero, Start::PerChannel);
-                self.product.run_chunk(x, packed, start, y);
-            });
+        chunks.for_each(|(y, x)| self.product.run_chunk(x, packed, start, y));
     }
 }

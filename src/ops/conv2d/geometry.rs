@@ -144,6 +144,11 @@ impl Conv2dGeometry {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 
+    /// Whether every channel has a kernel of its own.
+    pub(super) fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_channels && self.groups == self.out_channels
+    }
+
     /// The same work where one exists with every pixel an image of its own, so that pixels can be cut anywhere.
     pub(super) fn flattened(self) -> Self {
         if !self.is_pointwise() {

@@ -1,5 +1,6 @@
 //! Two-dimensional convolution, dense, grouped and depthwise.
 
+mod depthwise;
 mod dgrad;
 mod fprop;
 mod geometry;

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::depthwise::DepthwiseWgrad;
 use super::geometry::Conv2dGeometry;
 use super::product::Machine;
 use super::taps::{Correlation, Pixel, Segment};
@@ -46,7 +47,11 @@ impl WgradPlan {
         let rows = geometry.kernel[0] * geometry.kernel[1] * geometry.channels_per_group();
         let rows_per_range = rows.div_ceil(TASKS.div_ceil(chunks)).max(8);
         let image = (geometry.input_count() + geometry.output_count()) / geometry.batch;
-        let images_per_group = (GROUP_ELEMENTS / image).clamp(1, images_per_chunk);
+        let images_per_group = if geometry.is_depthwise() {
+            images_per_chunk
+        } else {
+            (GROUP_ELEMENTS / image).clamp(1, images_per_chunk)
+        };
         let vectors = geometry.outputs_per_group().div_ceil(lanes);
         Self {
             correlation: Correlation::forward(&geometry, images_per_group),
@@ -97,6 +102,11 @@ impl WgradPlan {
 
     /// The partial gradient of one chunk of the batch, by ranges of its rows.
     fn chunk<T: Element>(&self, x: &[T], dy: &[T], partial: &mut [T]) {
+        if self.geometry.is_depthwise() {
+            // The chunk is one group of images.
+            DepthwiseWgrad { correlation: &self.correlation, x, dy, partial }.run(self.level);
+            return;
+        }
         let columns = self.geometry.out_channels;
         partial.par_chunks_mut(self.rows_per_range * columns).enumerate().for_each(|(range, partial)| {
             let first_row = range * self.rows_per_range;
