@@ -14,6 +14,7 @@ mod distribution;
 pub mod evaluate;
 pub mod fill;
 pub mod kl_divergence;
+pub mod linear;
 pub mod parallel;
 pub mod rows;
 pub mod scale;

@@ -226,7 +226,8 @@ pub unsafe fn normalise<T: Element>(
         // SAFETY: every chunk reads and writes its own rows.
         unsafe {
             let residual = residual.map_or(std::ptr::null(), |residual| residual.at(offset).cast_const());
-            let map = Normalise { x: x.at(offset), residual, scale: scale.as_ptr(), shift: shift.as_ptr(), y: y.at(offset) };
+            let map =
+                Normalise { x: x.at(offset), residual, scale: scale.as_ptr(), shift: shift.as_ptr(), y: y.at(offset) };
             pass(level, map, range.len(), channels);
         }
     });

@@ -145,13 +145,7 @@ impl<S: Simd, const MASK: u8> Sum<S, 2> for GradientSums<S::Element, MASK> {
     }
 
     #[inline(always)]
-    unsafe fn add(
-        self,
-        offset: usize,
-        lanes: usize,
-        [mean, scale, shift]: [S::Vector; 3],
-        sums: &mut [S::Vector; 2],
-    ) {
+    unsafe fn add(self, offset: usize, lanes: usize, [mean, scale, shift]: [S::Vector; 3], sums: &mut [S::Vector; 2]) {
         // SAFETY: as the trait's contract.
         unsafe {
             let x = S::load_up_to(self.0.x.add(offset), lanes);

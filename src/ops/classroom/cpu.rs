@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::standing::{ClassroomOptions, Mentoring, Ranking, Scope, Standing, dtkd_temperatures};
-use crate::ops::kl_divergence::divergence_row;
 use crate::ops::distribution;
+use crate::ops::kl_divergence::divergence_row;
 use crate::simd::Element;
 use crate::tape::Frame;
 use crate::tensor::DType;

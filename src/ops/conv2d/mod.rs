@@ -4,6 +4,7 @@ mod depthwise;
 mod dgrad;
 mod fprop;
 mod geometry;
+mod operation;
 mod product;
 mod taps;
 mod tile;
@@ -15,6 +16,7 @@ mod tests;
 pub use dgrad::DgradPlan;
 pub use fprop::FpropPlan;
 pub use geometry::Conv2dGeometry;
+pub use operation::Conv2dOptions;
 pub use wgrad::WgradPlan;
 
 /// Images of one chunk of work. It depends on the shape alone, so that results do not depend on threads.

@@ -1,0 +1,247 @@
+//! The convolution on the tape: `y = x * w + b`; the gradient of `x` is a convolution of `dy` with the turned weights, that of
+//! `w` a correlation of `x` and `dy`, that of `b` the sum of `dy`.
+
+use std::sync::Arc;
+
+use super::{Conv2dGeometry, DgradPlan, FpropPlan, WgradPlan};
+use crate::error::{Error, Result};
+use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tensor::{DType, Shape};
+use crate::with_float;
+
+/// How a [`Tape::conv2d`] moves over its input; the kernel's size is that of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2dOptions {
+    /// Input rows and columns from one output to the next.
+    pub stride: [usize; 2],
+    /// Zero rows and columns on each side of the input.
+    pub padding: [usize; 2],
+    /// Input rows and columns from one kernel tap to the next.
+    pub dilation: [usize; 2],
+    /// Independent groups that channels are cut into.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self { stride: [1; 2], padding: [0; 2], dilation: [1; 2], groups: 1 }
+    }
+}
+
+#[derive(Debug)]
+struct Conv2d {
+    geometry: Conv2dGeometry,
+    plan: FpropPlan,
+}
+
+#[derive(Debug)]
+struct Conv2dDgrad {
+    plan: Arc<DgradPlan>,
+    with_addend: bool,
+}
+
+#[derive(Debug)]
+struct Conv2dWgrad {
+    plan: WgradPlan,
+}
+
+impl Tape {
+    /// The convolution of `x` `[N, H, W, C]` with `weight` `[KH, KW, C / groups, K]` and `bias` `[K]`: `[N, H', W', K]`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit, or nothing would be left of the image.
+    pub fn conv2d(
+        &mut self,
+        x: ValueId,
+        weight: ValueId,
+        bias: Option<ValueId>,
+        options: Conv2dOptions,
+    ) -> Result<ValueId> {
+        let (shape, kernel) = (self.shape(x), self.shape(weight));
+        let fits = shape.rank() == 4
+            && kernel.rank() == 4
+            && options.groups > 0
+            && kernel[2] * options.groups == shape[3]
+            && bias.is_none_or(|bias| self.shape(bias) == Shape::from([kernel[3]]));
+        if !fits {
+            let groups = options.groups;
+            return Err(Error::request(format!(
+                "conv2d of {shape} does not take weights of {kernel} in {groups} groups"
+            ))
+            .help("expected images [N, H, W, C], weights [KH, KW, C / groups, K] and a bias [K]"));
+        }
+        let geometry = Conv2dGeometry {
+            batch: shape[0],
+            height: shape[1],
+            width: shape[2],
+            in_channels: shape[3],
+            out_channels: kernel[3],
+            kernel: [kernel[0], kernel[1]],
+            stride: options.stride,
+            padding: options.padding,
+            dilation: options.dilation,
+            groups: options.groups,
+        };
+        self.record_convolution(x, weight, bias, geometry.checked()?, "conv2d")
+    }
+
+    /// Records a convolution of checked geometry; a linear layer is one over a single pixel.
+    pub(crate) fn record_convolution(
+        &mut self,
+        x: ValueId,
+        weight: ValueId,
+        bias: Option<ValueId>,
+        geometry: Conv2dGeometry,
+        name: &str,
+    ) -> Result<ValueId> {
+        let [rows, columns] = geometry.output();
+        let shape = Shape::from([geometry.batch, rows, columns, geometry.out_channels]);
+        let dtype = self.dtype(x);
+        let plan = with_float!(dtype, T => FpropPlan::new::<T>(&geometry));
+        let mut inputs = vec![x, weight];
+        inputs.extend(bias);
+        Ok(self.record_one(Conv2d { geometry, plan }, &inputs, name, dtype, shape))
+    }
+}
+
+fn float(signature: &Signature) -> DType {
+    signature.inputs[0].0
+}
+
+impl Operation for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn workspace(&self, signature: &Signature) -> usize {
+        self.plan.workspace_len() * float(signature).size()
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        upstream: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        let mut gradients = vec![None; node.inputs.len()];
+        let Some(upstream) = upstream[0] else { return Ok(gradients) };
+        let (x, weight) = (node.inputs[0], node.inputs[1]);
+        let dtype = tape.dtype(x);
+        let bias = wanted.get(2).copied().unwrap_or(false);
+        if wanted[1] || bias {
+            let plan = with_float!(dtype, T => WgradPlan::new::<T>(&self.geometry));
+            let mut outputs = vec![("d_weight", dtype, tape.shape(weight))];
+            if bias {
+                outputs.push(("d_bias", dtype, tape.shape(node.inputs[2])));
+            }
+            let made = tape.record(Conv2dWgrad { plan }, &[x, upstream], &outputs);
+            gradients[1] = Some(made[0]);
+            if bias {
+                gradients[2] = Some(made[1]);
+            }
+        }
+        // Last, so that a gradient of `x` that is there already can be added in the same pass.
+        if wanted[0] {
+            let plan = Arc::new(with_float!(dtype, T => DgradPlan::new::<T>(&self.geometry)));
+            let op = Conv2dDgrad { plan, with_addend: false };
+            gradients[0] = Some(tape.record_one(op, &[upstream, weight], "d_x", dtype, tape.shape(x)));
+        }
+        Ok(gradients)
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let bias = (frame.input_count() > 2).then(|| frame.input::<T>(2));
+            let (x, weight, y) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
+            self.plan.run(x, weight, bias, y, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
+        });
+    }
+}
+
+impl Operation for Conv2dDgrad {
+    fn name(&self) -> &'static str {
+        "conv2d_dgrad"
+    }
+
+    fn workspace(&self, signature: &Signature) -> usize {
+        self.plan.workspace_len() * float(signature).size()
+    }
+
+    fn with_addend(&self) -> Option<Arc<dyn Operation>> {
+        (!self.with_addend).then(|| Arc::new(Self { plan: self.plan.clone(), with_addend: true }) as Arc<dyn Operation>)
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let addend = self.with_addend.then(|| frame.input::<T>(2));
+            let (dy, weight, dx) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
+            self.plan.run(dy, weight, addend, dx, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
+        });
+    }
+}
+
+impl Operation for Conv2dWgrad {
+    fn name(&self) -> &'static str {
+        "conv2d_wgrad"
+    }
+
+    fn workspace(&self, signature: &Signature) -> usize {
+        self.plan.workspace_len() * float(signature).size()
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let bias = (frame.output_count() > 1).then(|| frame.output::<T>(1));
+            let (x, dy, dw) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
+            self.plan.run(x, dy, dw, bias, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::check::check_gradients;
+
+    #[test]
+    fn gradients_match_differences() {
+        let plain = Conv2dOptions::default();
+        // (images, weights, options, bias)
+        let cases = [
+            ([2, 5, 4, 3], [3, 3, 3, 5], Conv2dOptions { padding: [1, 1], ..plain }, true),
+            ([3, 7, 5, 2], [3, 2, 2, 3], Conv2dOptions { stride: [2, 3], padding: [1, 0], ..plain }, false),
+            ([1, 7, 6, 2], [3, 3, 2, 2], Conv2dOptions { dilation: [2, 2], padding: [2, 1], ..plain }, true),
+            ([2, 4, 4, 6], [1, 1, 2, 9], Conv2dOptions { groups: 3, ..plain }, false),
+            ([2, 5, 5, 5], [3, 3, 1, 5], Conv2dOptions { groups: 5, padding: [1, 1], stride: [2, 2], ..plain }, false),
+            ([2, 3, 3, 3], [1, 1, 3, 4], plain, true),
+        ];
+        for (images, weights, options, bias) in cases {
+            let mut inputs = vec![Shape::from(images), Shape::from(weights)];
+            if bias {
+                inputs.push(Shape::from([weights[3]]));
+            }
+            check_gradients(31, &inputs, |tape, _, x| tape.conv2d(x[0], x[1], x.get(2).copied(), options));
+        }
+    }
+
+    #[test]
+    fn a_value_with_two_users_gets_its_gradient_in_one_pass() {
+        let options = Conv2dOptions { padding: [1, 1], ..Conv2dOptions::default() };
+        check_gradients(32, &[Shape::from([2, 4, 3, 2]), Shape::from([3, 3, 2, 2])], |tape, _, x| {
+            let first = tape.conv2d(x[0], x[1], None, options)?;
+            let second = tape.conv2d(first, x[1], None, options)?;
+            tape.add(second, first)
+        });
+    }
+
+    #[test]
+    fn weights_of_another_shape_are_refused() {
+        let mut layout = crate::tape::StateLayout::new();
+        let (x, w) = (layout.declare("x", DType::F32, [1, 4, 4, 3]), layout.declare("w", DType::F32, [3, 3, 4, 8]));
+        let mut tape = Tape::new(DType::F32);
+        let (x, w) = (tape.state(&layout, x), tape.state(&layout, w));
+        let message = tape.conv2d(x, w, None, Conv2dOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("[1, 4, 4, 3]") && message.contains("[3, 3, 4, 8]"), "{message}");
+    }
+}
