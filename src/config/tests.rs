@@ -306,8 +306,7 @@ fn epochs_scale_every_phase_with_its_ramps_and_milestones() {
     let config = read_with(&text, &overrides).unwrap();
     assert_eq!((config.pretrain.epochs, config.train.epochs), (8, 8));
     assert_eq!(config.pretrain.schedule.warmup_epochs, 0.4);
-    let expected =
-        Shape::LinearRamp { final_lr: 0.01, ramp_epochs: 4.0, milestones: vec![5.0, 6.0, 7.0], gamma: 0.1 };
+    let expected = Shape::LinearRamp { final_lr: 0.01, ramp_epochs: 4.0, milestones: vec![5.0, 6.0, 7.0], gamma: 0.1 };
     assert_eq!(config.train.schedule.shape, expected);
     for epochs in [1, 3, 7, 1000] {
         let config = read_with(&text, &Overrides { epochs: Some(epochs), ..Overrides::default() }).unwrap();
