@@ -4,6 +4,7 @@
 //! every batch. `ARCHITECTURE.md` walks through the rooms; imports run one way:
 //! cli → train, report → distill → nn → tape → ops → simd, tensor.
 
+pub mod cli;
 pub mod config;
 pub mod data;
 pub mod distill;

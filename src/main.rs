@@ -1,3 +1,7 @@
 //! The command line of kd-engine.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kd_engine::cli::main()
+}

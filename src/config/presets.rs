@@ -21,7 +21,31 @@ macro_rules! presets {
 }
 
 /// Every preset, in the order in which they are listed.
-pub const PRESETS: &[Preset] = presets!["fashion-classroom",];
+pub const PRESETS: &[Preset] = presets![
+    "fashion-classroom",
+    "fashion-quick",
+    "fashion-methods",
+    "fashion-ablations",
+    "fashion-full",
+    "cifar100-protocol",
+    "cifar100-protocol-mobile",
+    "classroomkd-MobileNetV2-ResNet50",
+    "classroomkd-MobileNetV2-vgg13",
+    "classroomkd-resnet20-resnet56",
+    "classroomkd-resnet20-resnet110",
+    "classroomkd-resnet32-resnet110",
+    "classroomkd-vgg8-vgg13",
+    "classroomkd-vgg8-vgg13-new",
+    "classroomkd-ShuffleV1-resnet32x4",
+    "classroomkd-ShuffleV1-wrn_40_2",
+    "classroomkd-ShuffleV1-wrn_40_2-betterpeers",
+    "classroomkd-ShuffleV1-wrn_40_2-new",
+    "classroomkd-ShuffleV2-resnet32x4",
+    "classroomkd-wrn_16_2-wrn_40_2",
+    "classroomkd-wrn_16_2-wrn_40_2-betterpeers",
+    "classroomkd-wrn_40_1-wrn_40_2",
+    "classroomkd-ablations",
+];
 
 impl Preset {
     /// What it is for: the comment it starts with, up to the first full stop.

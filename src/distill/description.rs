@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn json_of_a_parity_case_is_read() {
         let method = find("classroomkd").unwrap();
-        let read = |text: &str| method.from_json(serde_json::from_str(text).unwrap());
+        let read = |text: &str| method.from_json(&serde_json::from_str(text).unwrap());
         let values = read(r#"{"tau": 4, "rank_digits": null, "mentoring": false}"#).unwrap();
         assert_eq!(values.number("tau"), 4.0);
         assert_eq!(values.count("rank_digits"), None);

@@ -1,0 +1,104 @@
+//! `kd-engine methods`: the distillation methods with their hyperparameters.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::output::{plain_table, print, print_json};
+use crate::distill::{METHODS, MethodDescription, Needs, Setting, Use};
+use crate::error::Result;
+
+/// List the distillation methods: what each needs, its hyperparameters with defaults, its paper
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the methods.
+///
+/// # Errors
+/// Where stdout cannot be written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.json {
+        return print_json(&json!({ "methods": METHODS.iter().map(|method| document(method)).collect::<Vec<_>>() }));
+    }
+    let blocks: Vec<String> = METHODS.iter().map(|method| block(method)).collect();
+    print(&blocks.join("\n"))
+}
+
+fn document(method: &MethodDescription) -> Value {
+    let hyperparameters: Vec<Value> = method
+        .hyperparameters
+        .iter()
+        .map(|one| {
+            let default = match one.kind.default() {
+                Setting::Number(number) => json!(number),
+                Setting::Count(Some(count)) => json!(count),
+                Setting::Count(None) => json!("none"),
+                Setting::Flag(flag) => json!(flag),
+                Setting::Choice(choice) => json!(choice),
+            };
+            let (expected, documentation) = (one.kind.expected(), one.documentation);
+            json!({ "name": one.name, "default": default, "expected": expected, "documentation": documentation })
+        })
+        .collect();
+    json!({
+        "name": method.name,
+        "title": method.title,
+        "paper": method.paper,
+        "needs": {
+            "teacher": word(method.needs.teachers),
+            "peers": word(method.needs.peers),
+            "features": method.needs.features,
+        },
+        "hyperparameters": hyperparameters,
+    })
+}
+
+fn word(part: Use) -> &'static str {
+    match part {
+        Use::Unused => "unused",
+        Use::Optional => "optional",
+        Use::Required => "required",
+    }
+}
+
+fn needs(needs: Needs) -> String {
+    let mentors = match (needs.teachers, needs.peers) {
+        (Use::Unused, Use::Unused) => return "no mentors".into(),
+        (Use::Required, Use::Required) => "a teacher and a peer",
+        (Use::Required, Use::Optional) => "a teacher; peers take part",
+        (Use::Required, Use::Unused) => "a teacher",
+        (Use::Optional, Use::Required) => "a peer; teachers take part",
+        (Use::Unused, Use::Required) => "a peer",
+        (Use::Optional, Use::Optional) => "at least one mentor, teacher or peer",
+        (Use::Optional, Use::Unused) => "at least one teacher",
+        (Use::Unused, Use::Optional) => "at least one peer",
+    };
+    let values = if needs.features { "their feature maps" } else { "their logits" };
+    format!("{mentors}, with {values}")
+}
+
+fn block(method: &MethodDescription) -> String {
+    let mut text = format!("{}: {}\n", method.name, method.title);
+    text.push_str(&format!("  paper: {}\n  needs: {}\n", method.paper, needs(method.needs)));
+    let rows: Vec<Vec<String>> = method
+        .hyperparameters
+        .iter()
+        .map(|one| {
+            let default = match one.kind.default() {
+                Setting::Number(number) => format!("{number:?}"),
+                Setting::Count(Some(count)) => count.to_string(),
+                Setting::Count(None) => "\"none\"".into(),
+                Setting::Flag(flag) => flag.to_string(),
+                Setting::Choice(choice) => format!("\"{choice}\""),
+            };
+            vec![format!("  {} = {default}", one.name), one.documentation.into(), one.kind.expected()]
+        })
+        .collect();
+    if !rows.is_empty() {
+        text.push_str(&plain_table(rows));
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! The command line: one file per command. Each parses its arguments, calls the engine and prints; none decides.
+
+mod output;
+
+pub mod bench;
+pub mod eval;
+pub mod methods;
+pub mod parity;
+pub mod presets;
+pub mod report;
+pub mod run;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
+
+/// Trains a whole classroom of vision models: a student learns from a teacher and several different peers
+#[derive(Debug, Parser)]
+#[command(name = "kd-engine", version, arg_required_else_help = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Presets(presets::Arguments),
+    Methods(methods::Arguments),
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Command::Presets(arguments) => presets::run(&arguments),
+            Command::Methods(arguments) => methods::run(&arguments),
+        }
+    }
+}
+
+/// Runs the command that the process was started with and says how the process ends.
+pub fn main() -> ExitCode {
+    output::explain_panics();
+    // Prints usage errors and ends with status 2 by itself, and with 0 for --help and --version.
+    let command_line = CommandLine::parse();
+    match panic::catch_unwind(AssertUnwindSafe(|| command_line.command.run())) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            output::print_error(&error);
+            ExitCode::from(error.exit_status())
+        }
+        // The hook has said what happened.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, CommandFactory};
+
+    use super::*;
+
+    /// Clap checks definitions only when they are used: use all of them, also those no command offers.
+    #[test]
+    fn every_definition_is_consistent() {
+        CommandLine::command().debug_assert();
+        run::Arguments::augment_args(Command::new("run")).debug_assert();
+        eval::Arguments::augment_args(Command::new("eval")).debug_assert();
+        parity::Arguments::augment_args(Command::new("parity")).debug_assert();
+        bench::Arguments::augment_args(Command::new("bench")).debug_assert();
+        report::Arguments::augment_args(Command::new("report")).debug_assert();
+    }
+}

@@ -1,0 +1,74 @@
+//! Results go to stdout, everything else to stderr.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use comfy_table::{Table, presets};
+use miette::{GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
+
+use crate::error::{Error, Result};
+
+/// Prints `text` to stdout as it is. A reader that has gone away is no error.
+///
+/// # Errors
+/// Where stdout cannot be written for any other reason.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Error::writing("standard output", error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON document to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(document: &serde_json::Value) -> Result<()> {
+    print(&format!("{document:#}\n"))
+}
+
+/// A table with aligned columns and no lines.
+pub fn plain_table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).add_rows(rows);
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_string()).collect();
+    lines.join("\n") + "\n"
+}
+
+/// Prints an error to stderr: with colours on a terminal, plainly and unbroken elsewhere.
+pub fn print_error(error: &Error) {
+    let terminal = io::stderr().is_terminal();
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let theme = GraphicalTheme {
+        characters: ThemeCharacters {
+            error: "error:".into(),
+            ..if terminal { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() }
+        },
+        styles: if colours { ThemeStyles::ansi() } else { ThemeStyles::none() },
+    };
+    let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(terminal).with_context_lines(1);
+    let mut text = String::new();
+    if handler.render_report(&mut text, error).is_err() {
+        text = format!("error: {error}\n");
+    }
+    // There is nowhere left to say that stderr cannot be written.
+    let _ = io::stderr().lock().write_all(text.trim_start().as_bytes());
+}
+
+/// Makes a panic one clear line; with `RUST_BACKTRACE` Rust's own report follows.
+pub fn explain_panics() {
+    let standard = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let message = text.or(payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
+        let _ = writeln!(io::stderr(), "error: this is a fault of kd-engine, please report it: {message}{place}");
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+            standard(panic);
+        }
+    }));
+}

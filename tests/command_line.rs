@@ -1,0 +1,100 @@
+//! What a user meets at the command line: results on stdout, one clear message on stderr, the exit status.
+
+use std::process::{Command, Output, Stdio};
+
+fn kd_engine(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kd-engine"));
+    command.args(arguments).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    kd_engine(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The command succeeds and writes nothing to stderr.
+#[track_caller]
+fn succeeds(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+    stdout(&output).to_string()
+}
+
+/// The command is refused with status 2, says each of `phrases` on stderr and nothing on stdout.
+#[track_caller]
+fn refused(arguments: &[&str], phrases: &[&str]) {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    for phrase in phrases {
+        assert!(stderr(&output).contains(phrase), "no {phrase:?} in\n{}", stderr(&output));
+    }
+    assert!(!stderr(&output).contains('\u{1b}'), "colours without a terminal:\n{}", stderr(&output));
+}
+
+#[test]
+fn presets_are_listed_and_shown() {
+    let list = succeeds(&["presets"]);
+    assert!(list.lines().any(|line| line.starts_with("fashion-classroom ")), "{list}");
+    let shown = succeeds(&["presets", "show", "fashion-classroom"]);
+    assert!(shown.contains("name = \"fashion-classroom\""), "{shown}");
+    refused(&["presets", "show", "fashion-clasroom"], &["error: ", "did you mean `fashion-classroom`?"]);
+}
+
+#[test]
+fn methods_are_listed_for_people_and_programs() {
+    let list = succeeds(&["methods"]);
+    for phrase in ["classroomkd: ", "arXiv 2409.20237", "tau = 12.0", "needs: a teacher"] {
+        assert!(list.contains(phrase), "no {phrase:?} in\n{list}");
+    }
+    let document: serde_json::Value = serde_json::from_str(&succeeds(&["methods", "--json"])).unwrap();
+    let methods = document["methods"].as_array().unwrap();
+    let names: Vec<&str> = methods.iter().map(|method| method["name"].as_str().unwrap()).collect();
+    assert_eq!(names[..3], ["cross_entropy", "kd", "classroomkd"]);
+    assert_eq!(methods[1]["needs"]["teacher"], "required");
+    let temperature = &methods[1]["hyperparameters"][0];
+    assert_eq!((temperature["name"].as_str(), temperature["default"].as_f64()), (Some("temperature"), Some(4.0)));
+}
+
+#[test]
+fn wrong_usage_ends_with_status_2() {
+    refused(&[], &["Usage: kd-engine"]);
+    refused(&["preset"], &["unrecognized subcommand 'preset'", "presets"]);
+    refused(&["methods", "--jsno"], &["unexpected argument '--jsno'", "--json"]);
+    refused(&["presets", "show"], &["<NAME>"]);
+}
+
+#[test]
+fn help_and_version_are_results() {
+    assert!(succeeds(&["--help"]).contains("presets"));
+    assert!(succeeds(&["--version"]).starts_with("kd-engine "));
+}
+
+/// As in `kd-engine presets | head -1`: the reader goes away before all is written.
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = kd_engine(&["methods"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = kd_engine(&["methods"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: cannot write standard output"), "{}", stderr(&output));
+}
