@@ -36,8 +36,8 @@ pub struct OpTime {
     pub time: Duration,
 }
 
-/// A step that is ready to be replayed.
-#[derive(Debug)]
+/// A step that is ready to be replayed; by default one with nothing to do.
+#[derive(Debug, Default)]
 pub struct Plan {
     steps: Vec<Step>,
     kept: Vec<(ValueId, Slot)>,
