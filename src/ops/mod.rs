@@ -20,6 +20,7 @@ pub mod fill;
 pub mod kl_divergence;
 pub mod linear;
 pub mod max_pool;
+pub mod option_a_shortcut;
 pub mod parallel;
 pub mod relu;
 pub mod rows;
@@ -27,7 +28,6 @@ pub mod scale;
 pub mod sgd;
 pub mod softmax;
 pub mod split;
-pub mod subsample;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;

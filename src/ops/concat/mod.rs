@@ -1,5 +1,7 @@
 //! Concatenation along the channels. The gradient of an input is its slice of the upstream one.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, clear_columns, copy_columns};
 use crate::simd::{Element, Level};
@@ -7,13 +9,14 @@ use crate::tape::{Frame, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
-/// The inputs' blocks of channels in the output; what no input covers is zero.
-#[derive(Debug)]
+/// The inputs' blocks of channels in the output; what no input covers is zero. The last input may be an addend.
+#[derive(Clone, Debug)]
 struct Concat {
     /// First channel of every input.
     starts: Box<[usize]>,
     /// First channel and width of every block of zeros.
     gaps: Box<[(usize, usize)]>,
+    addend: bool,
 }
 
 impl Tape {
@@ -55,7 +58,7 @@ impl Tape {
         }
         let dtype = self.dtype(ids[0]);
         let shape = with_channels(self.shape(ids[0]), channels);
-        let op = Concat { starts: placed.iter().map(|(start, _)| *start).collect(), gaps: gaps.into() };
+        let op = Concat { starts: placed.iter().map(|(start, _)| *start).collect(), gaps: gaps.into(), addend: false };
         self.record_one(op, &ids, "concat", dtype, shape)
     }
 }
@@ -78,16 +81,28 @@ impl Concat {
         let shape = frame.output_shape(0);
         let (rows, stride) = (shape.rows(), shape.channels());
         let y = frame.output::<T>(0).as_mut_ptr();
+        let addend = match (self.addend, frame.is_in_place()) {
+            (false, _) => None,
+            (true, true) => Some(y.cast_const()),
+            (true, false) => Some(frame.input_ptr::<T>(self.starts.len())),
+        };
         let level = Level::current();
         // SAFETY: `place_channels` laid the inputs and the gaps side by side inside of the output's channels.
         unsafe {
+            let block = |start: usize| Columns { start: y.add(start), stride };
+            let addend = |start: usize| addend.map(|addend| Columns { start: addend.add(start), stride });
             for (index, start) in self.starts.iter().enumerate() {
                 let width = frame.input_shape(index).channels();
                 let from = Columns { start: frame.input::<T>(index).as_ptr(), stride: width };
-                copy_columns(level, rows, width, from, Columns { start: y.add(*start), stride });
+                copy_columns(level, rows, width, from, addend(*start), block(*start));
             }
             for (start, width) in &self.gaps {
-                clear_columns(level, rows, *width, Columns { start: y.add(*start), stride });
+                match addend(*start) {
+                    // In place the sum is there already.
+                    Some(_) if frame.is_in_place() => {}
+                    Some(addend) => copy_columns(level, rows, *width, addend, None, block(*start)),
+                    None => clear_columns(level, rows, *width, block(*start)),
+                }
             }
         }
     }
@@ -96,6 +111,14 @@ impl Concat {
 impl Operation for Concat {
     fn name(&self) -> &'static str {
         "concat"
+    }
+
+    fn in_place(&self) -> Option<(usize, usize)> {
+        self.addend.then_some((0, self.starts.len()))
+    }
+
+    fn with_addend(&self) -> Option<Arc<dyn Operation>> {
+        (!self.addend).then(|| Arc::new(Self { addend: true, ..self.clone() }) as Arc<dyn Operation>)
     }
 
     fn gradient(
@@ -107,9 +130,14 @@ impl Operation for Concat {
     ) -> Result<Vec<Option<ValueId>>> {
         let mut gradients = vec![None; node.inputs.len()];
         if let Some(upstream) = upstream[0] {
-            for (index, gradient) in gradients.iter_mut().enumerate().filter(|(index, _)| wanted[*index]) {
-                let (start, width) = (self.starts[index], tape.shape(node.inputs[index]).channels());
-                *gradient = Some(tape.slice_channels(upstream, start..start + width)?);
+            let wanted = (0..node.inputs.len()).filter(|index| wanted[*index]);
+            for index in wanted {
+                let Some(&start) = self.starts.get(index) else {
+                    gradients[index] = Some(upstream); // The addend.
+                    continue;
+                };
+                let width = tape.shape(node.inputs[index]).channels();
+                gradients[index] = Some(tape.slice(upstream, start, width)?);
             }
         }
         Ok(gradients)

@@ -21,8 +21,8 @@ fn split_undoes_concat_and_channels_are_where_they_belong() {
         let results = on_threads(threads, || {
             run_tape(&inputs, |tape, x| {
                 let all = tape.concat(x)?;
-                let mut results = tape.split_channels(all, &WIDTHS)?;
-                results.push(tape.slice_channels(all, 2..20)?);
+                let mut results = tape.split(all, &WIDTHS)?;
+                results.push(tape.slice(all, 2, 18)?);
                 results.push(all);
                 Ok(results)
             })
@@ -47,17 +47,24 @@ fn split_undoes_concat_and_channels_are_where_they_belong() {
 fn gradients_are_those_of_finite_differences() {
     let shapes = [Shape::from([2, 3, 2]), Shape::from([2, 3, 17]), Shape::from([2, 3, 5])];
     check_gradients(1, &shapes, |tape, _, x| tape.concat(x));
-    check_gradients(2, &shapes[1..2], |tape, _, x| tape.slice_channels(x[0], 3..12));
+    check_gradients(2, &shapes[1..2], |tape, _, x| tape.slice(x[0], 3, 9));
     check_gradients(3, &shapes[1..2], |tape, _, x| {
         // ShuffleNetV2's halves: one passes, the other is worked on.
-        let parts = tape.split_channels(x[0], &[8, 9])?;
+        let parts = tape.split(x[0], &[8, 9])?;
         let worked_on = tape.relu(parts[1])?;
         tape.concat(&[parts[0], worked_on])
     });
+    check_gradients(5, &shapes[1..2], |tape, _, x| {
+        // Slices that are recorded one by one, with a gap and an overlap: their gradients are added in place.
+        let parts = [tape.slice(x[0], 0, 4)?, tape.slice(x[0], 6, 8)?, tape.slice(x[0], 13, 4)?];
+        let first = tape.relu(parts[0])?;
+        let both = tape.add(first, parts[2])?;
+        tape.concat(&[both, parts[1]])
+    });
     check_gradients(4, &shapes[1..2], |tape, _, x| {
         // Nothing flows into the middle part, nor into what is before the slice.
-        let parts = tape.split_channels(x[0], &[4, 6, 7])?;
-        let slice = tape.slice_channels(x[0], 9..16)?;
+        let parts = tape.split(x[0], &[4, 6, 7])?;
+        let slice = tape.slice(x[0], 9, 7)?;
         let both = tape.add(parts[2], slice)?;
         tape.concat(&[both, parts[0]])
     });
@@ -72,6 +79,6 @@ fn what_does_not_fit_is_refused() {
     let (a, b) = (tape.state(&layout, a), tape.state(&layout, b));
     assert!(tape.concat(&[a, b]).unwrap_err().to_string().contains("[2, 8] and [3, 8]"));
     assert!(tape.concat(&[]).is_err());
-    assert!(tape.split_channels(a, &[3, 4]).unwrap_err().to_string().contains("[3, 4]"));
-    assert!(tape.slice_channels(a, 4..9).is_err());
+    assert!(tape.split(a, &[3, 4]).unwrap_err().to_string().contains("[3, 4]"));
+    assert!(tape.slice(a, 4, 5).is_err());
 }

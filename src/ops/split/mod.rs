@@ -20,7 +20,7 @@ impl Tape {
     ///
     /// # Errors
     /// If the widths do not add up to the channels, or one is zero.
-    pub fn split_channels(&mut self, x: ValueId, widths: &[usize]) -> Result<Vec<ValueId>> {
+    pub fn split(&mut self, x: ValueId, widths: &[usize]) -> Result<Vec<ValueId>> {
         let shape = self.shape(x);
         if widths.iter().sum::<usize>() != shape.channels() || widths.contains(&0) {
             return Err(Error::request(format!(
@@ -39,19 +39,19 @@ impl Tape {
         Ok(self.take_channels(x, &ranges))
     }
 
-    /// Channels `range` of `x`.
+    /// Channels `start..start + width` of `x`.
     ///
     /// # Errors
-    /// If the range is empty or reaches past the channels.
-    pub fn slice_channels(&mut self, x: ValueId, range: Range<usize>) -> Result<ValueId> {
+    /// If the width is zero or the slice reaches past the channels.
+    pub fn slice(&mut self, x: ValueId, start: usize, width: usize) -> Result<ValueId> {
         let shape = self.shape(x);
-        if range.is_empty() || range.end > shape.channels() {
-            return Err(Error::request(format!("cannot take channels {range:?} of {shape}")));
+        if width == 0 || start > shape.channels() || width > shape.channels() - start {
+            return Err(Error::request(format!("cannot take {width} channels of {shape} from channel {start} on")));
         }
-        if range == (0..shape.channels()) {
+        if width == shape.channels() {
             return Ok(x);
         }
-        Ok(self.take_channels(x, &[range])[0])
+        Ok(self.take_channels(x, &[start..start + width])[0])
     }
 
     fn take_channels(&mut self, x: ValueId, ranges: &[Range<usize>]) -> Vec<ValueId> {
@@ -70,7 +70,7 @@ impl Split {
             let width = frame.output_shape(index).channels();
             let to = Columns { start: frame.output::<T>(index).as_mut_ptr(), stride: width };
             // SAFETY: the ranges were checked to lie inside of the channels.
-            unsafe { copy_columns(Level::current(), rows, width, Columns { start: x.add(*start), stride }, to) };
+            unsafe { copy_columns(Level::current(), rows, width, Columns { start: x.add(*start), stride }, None, to) };
         }
     }
 }

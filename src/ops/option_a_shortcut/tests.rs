@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::ops::testing::{normal, on_threads, run_tape};
+use crate::tape::StateLayout;
 use crate::tape::check::check_gradients;
+use crate::tensor::DType;
 
 #[test]
 fn pixels_and_channels_land_where_they_belong() {
@@ -11,7 +13,7 @@ fn pixels_and_channels_land_where_they_belong() {
         let inputs = [(Shape::from([2, h, w, channels]), x.clone())];
         for threads in [1, 3] {
             let y = on_threads(threads, || {
-                run_tape(&inputs, |tape, x| Ok(vec![tape.pad_channels_subsample(x[0], stride, pad)?]))
+                run_tape(&inputs, |tape, x| Ok(vec![tape.option_a_shortcut(x[0], channels + 2 * pad, stride)?]))
             });
             let (oh, ow, wide) = (h.div_ceil(stride), w.div_ceil(stride), channels + 2 * pad);
             assert_eq!(y[0].len(), 2 * oh * ow * wide);
@@ -31,6 +33,19 @@ fn pixels_and_channels_land_where_they_belong() {
 #[test]
 fn gradients_are_those_of_finite_differences() {
     for (shape, stride, pad) in [([2, 4, 4, 3], 2, 1), ([1, 5, 3, 4], 2, 2), ([2, 3, 4, 2], 1, 1)] {
-        check_gradients(3, &[Shape::from(shape)], |tape, _, x| tape.pad_channels_subsample(x[0], stride, pad));
+        check_gradients(3, &[Shape::from(shape)], |tape, _, x| {
+            tape.option_a_shortcut(x[0], shape[3] + 2 * pad, stride)
+        });
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut layout = StateLayout::new();
+    let mut tape = Tape::new(DType::F32);
+    let id = layout.declare("x", DType::F32, [2, 4, 4, 8]);
+    let x = tape.state(&layout, id);
+    for (channels, stride) in [(16, 0), (4, 2), (11, 2)] {
+        assert!(tape.option_a_shortcut(x, channels, stride).unwrap_err().to_string().contains("even number"));
     }
 }
