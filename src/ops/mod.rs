@@ -5,9 +5,13 @@
 
 pub mod accumulate;
 pub mod add;
+pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
+pub mod channel_shuffle;
 pub mod classroom;
+pub mod columns;
+pub mod concat;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
@@ -15,10 +19,15 @@ pub mod evaluate;
 pub mod fill;
 pub mod kl_divergence;
 pub mod linear;
+pub mod max_pool;
+pub mod option_a_shortcut;
 pub mod parallel;
+pub mod relu;
 pub mod rows;
 pub mod scale;
 pub mod sgd;
 pub mod softmax;
+pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod windows;
