@@ -1,18 +1,27 @@
 //! A data set in memory: images as bytes, labels, class names.
 
+use std::sync::Arc;
+
 use super::normalisation::Normalisation;
 use crate::{Error, Result};
 
 /// Labelled images of one split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Pixels, [N, H, W, C], 0 to 255.
-    pub images: Vec<u8>,
+    /// Pixels, [N, H, W, C], 0 to 255; shared, so that every plan that reads them can adopt them.
+    pub images: Arc<Vec<u8>>,
     /// Class of each image, [N].
     pub labels: Vec<u32>,
 }
 
 impl Split {
+    /// Takes over pixels and labels, without the spare room they were read into.
+    pub(super) fn new(mut images: Vec<u8>, mut labels: Vec<u32>) -> Self {
+        images.shrink_to_fit();
+        labels.shrink_to_fit();
+        Self { images: Arc::new(images), labels }
+    }
+
     /// Number of images N.
     pub fn len(&self) -> usize {
         self.labels.len()

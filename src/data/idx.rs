@@ -184,7 +184,7 @@ fn split((images, labels): (Images, Labels), classes: usize) -> Result<Split> {
             labels.labels[index]
         )));
     }
-    Ok(Split { images: images.pixels, labels: labels.labels.into_iter().map(u32::from).collect() })
+    Ok(Split::new(images.pixels, labels.labels.into_iter().map(u32::from).collect()))
 }
 
 /// Reads the four files of a folder (or of an archive of it).

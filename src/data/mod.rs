@@ -4,10 +4,13 @@
 //! is truncated, damaged or mislabelled is an error that names file and byte; nothing is executed, skipped or guessed.
 
 mod archive;
+mod cifar;
 mod dataset;
 mod embedded;
+mod folder;
 mod idx;
 mod normalisation;
+mod pickle;
 mod source;
 mod split;
 mod stream;
@@ -17,5 +20,5 @@ mod tests;
 pub use dataset::{Dataset, Split};
 pub use embedded::EMBEDDED_LICENSE;
 pub use normalisation::Normalisation;
-pub use source::{Source, open, open_named};
+pub use source::{open, open_named};
 pub use split::split_validation;

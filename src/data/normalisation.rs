@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn mean_and_deviation_per_channel() {
         // Channel 0 holds 0 and 255, channel 1 is constant.
-        let split = Split { images: vec![0, 51, 255, 51], labels: vec![0, 0] };
+        let split = Split::new(vec![0, 51, 255, 51], vec![0, 0]);
         let normalisation = Normalisation::of(&split, 2);
         assert_eq!(normalisation.mean, [0.5, 0.2]);
         assert_eq!(normalisation.std, [0.5, 1.0]);
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn many_pixels_in_parallel_agree_with_one_pass() {
         let images: Vec<u8> = (0..3 * 200_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        let split = Split { labels: vec![0; 200_000], images };
+        let split = Split::new(images, vec![0; 200_000]);
         let normalisation = Normalisation::of(&split, 3);
         for channel in 0..3 {
             let values: Vec<f64> =

@@ -1,63 +1,18 @@
 //! Where data comes from: a source's name, a path, or both.
 
-use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::archive::visit;
+use super::cifar::{self, Cifar};
 use super::dataset::Dataset;
 use super::embedded;
+use super::folder;
 use super::idx::{self, Known, Part};
 use super::stream::ByteStream;
+use crate::config::SourceKind as Source;
 use crate::{Error, Result};
-
-/// A kind of data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The Fashion-MNIST subset inside the binary.
-    Embedded,
-    /// Four IDX files, as MNIST and its relatives come.
-    Idx,
-    /// The installed full Fashion-MNIST.
-    FashionMnist,
-}
-
-impl Source {
-    /// All sources.
-    pub const ALL: [Source; 3] = [Source::Embedded, Source::Idx, Source::FashionMnist];
-
-    /// The name in configs and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Embedded => "embedded",
-            Source::Idx => "idx",
-            Source::FashionMnist => "fashion-mnist",
-        }
-    }
-
-    /// Whether the source reads a path; the others know where their data is.
-    pub fn takes_path(self) -> bool {
-        !matches!(self, Source::Embedded | Source::FashionMnist)
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Source {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Source::ALL.into_iter().find(|source| source.name() == name).ok_or_else(|| {
-            Error::request(format!("unknown data source `{name}`")).suggest(name, Source::ALL.map(Source::name))
-        })
-    }
-}
 
 /// Opens a data set: `source` at `path`. Without a `source`, the kind is recognised from what lies at `path`;
 /// without both it is the embedded set.
@@ -68,10 +23,11 @@ pub fn open(source: Option<Source>, path: Option<&Path>) -> Result<Arc<Dataset>>
     let (source, path) = match (source, path) {
         (None, None) => return shared_embedded(),
         (None, Some(path)) => (recognise(path)?, path),
-        (Some(source), Some(path)) if source.takes_path() => (source, path),
+        (Some(source), Some(path)) if source.needs_path() => (source, path),
         (Some(source), Some(path)) => {
             return Err(Error::request(format!(
-                "data source `{source}` takes no path, but {} was given",
+                "data source `{}` takes no path, but {} was given",
+                source.name(),
                 path.display()
             ))
             .help("leave the path out, or leave the source out to have the path's kind recognised"));
@@ -79,7 +35,7 @@ pub fn open(source: Option<Source>, path: Option<&Path>) -> Result<Arc<Dataset>>
         (Some(Source::Embedded), None) => return shared_embedded(),
         (Some(Source::FashionMnist), None) => (Source::FashionMnist, Path::new(embedded::INSTALLED)),
         (Some(source), None) => {
-            return Err(Error::request(format!("data source `{source}` needs a path"))
+            return Err(Error::request(format!("data source `{}` needs a path", source.name()))
                 .help("give the folder or archive that holds the data"));
         }
     };
@@ -87,6 +43,9 @@ pub fn open(source: Option<Source>, path: Option<&Path>) -> Result<Arc<Dataset>>
         Source::Embedded => return shared_embedded(),
         Source::FashionMnist => embedded::installed(path)?,
         Source::Idx => idx::open(path, Known { name: source.name(), classes: None, normalisation: None })?,
+        Source::Cifar10 => cifar::open(path, Cifar::Ten)?,
+        Source::Cifar100 => cifar::open(path, Cifar::Hundred)?,
+        Source::Folder => folder::open(path)?,
     };
     Ok(Arc::new(dataset))
 }
@@ -96,10 +55,10 @@ pub fn open(source: Option<Source>, path: Option<&Path>) -> Result<Arc<Dataset>>
 /// # Errors
 /// As [`open`]; also if `text` is neither, with the nearest source's name.
 pub fn open_named(text: &str) -> Result<Arc<Dataset>> {
-    match text.parse::<Source>() {
-        Ok(source) => open(Some(source), None),
-        Err(_) if Path::new(text).exists() => open(None, Some(Path::new(text))),
-        Err(_) => Err(Error::request(format!("`{text}` is neither a data source nor a file or folder that exists"))
+    match Source::find(text) {
+        Some(source) => open(Some(source), None),
+        None if Path::new(text).exists() => open(None, Some(Path::new(text))),
+        None => Err(Error::request(format!("`{text}` is neither a data source nor a file or folder that exists"))
             .suggest(text, Source::ALL.map(Source::name))),
     }
 }
@@ -142,7 +101,7 @@ fn recognise(path: &Path) -> Result<Source> {
     })
 }
 
-const EXPECTED: &str = "a folder or a tar with the four IDX files";
+const EXPECTED: &str = "a folder or a tar with IDX files, the CIFAR batches, or PNG or JPEG images as split/class/file";
 
 /// The kind of data set that a member of this name belongs to, if that is plain from the name.
 fn kind_of(name: &str) -> Option<Source> {
@@ -150,5 +109,11 @@ fn kind_of(name: &str) -> Option<Source> {
     if Part::of(base_name).is_some() {
         return Some(Source::Idx);
     }
-    None
+    if Cifar::Ten.part(base_name).is_some() {
+        return Some(Source::Cifar10);
+    }
+    if Cifar::Hundred.part(base_name).is_some() {
+        return Some(Source::Cifar100);
+    }
+    folder::is_image_of_a_split(name).then_some(Source::Folder)
 }

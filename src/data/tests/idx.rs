@@ -8,8 +8,9 @@ use std::sync::Arc;
 use flate2::{Compression, write::GzEncoder};
 
 use crate::Error;
+use crate::config::SourceKind as Source;
 use crate::data::embedded;
-use crate::data::{Source, open, open_named};
+use crate::data::{open, open_named};
 
 pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -69,7 +70,7 @@ fn folder_is_read_in_every_spelling() {
     assert_eq!((expected.name.as_str(), expected.height, expected.width, expected.channels), ("idx", 2, 3, 1));
     assert_eq!(expected.classes, ["0", "1", "2"]);
     assert_eq!(expected.train.labels, [0, 1, 2, 1]);
-    assert_eq!(expected.train.images, (0..24).collect::<Vec<u8>>());
+    assert_eq!(*expected.train.images, (0..24).collect::<Vec<u8>>());
     assert_eq!(expected.test.labels, [2, 0]);
     assert_eq!(expected.bytes(), 24 + 12 + 4 * (4 + 2));
     assert_eq!(expected.known_normalisation, None);
@@ -166,7 +167,7 @@ fn installed_set_is_read_from_its_folder_or_the_package_is_named() {
 
 #[test]
 fn requests_that_fit_nothing_are_errors() {
-    let error = "embeded".parse::<Source>().unwrap_err();
+    let error = open_named("embeded").unwrap_err();
     assert_eq!(miette::Diagnostic::help(&error).unwrap().to_string(), "did you mean `embedded`?");
     let error = open_named("fashon-mnist").unwrap_err();
     assert_eq!(miette::Diagnostic::help(&error).unwrap().to_string(), "did you mean `fashion-mnist`?");
