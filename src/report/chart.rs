@@ -10,6 +10,8 @@ use super::ticks::Axis;
 pub(super) enum Unit {
     /// Fractions, shown in percent.
     Percent,
+    /// Fractions of a whole, in percent on an axis from 0 to 100.
+    Share,
     /// Numbers as they are.
     Number,
 }
@@ -74,12 +76,12 @@ impl Series {
 
 impl Unit {
     fn scale(self) -> f64 {
-        if self == Unit::Percent { 100.0 } else { 1.0 }
+        if self == Unit::Number { 1.0 } else { 100.0 }
     }
 
     fn text(self, value: f64) -> String {
         match self {
-            Unit::Percent => format!("{:.1}%", 100.0 * value),
+            Unit::Percent | Unit::Share => format!("{:.1}%", 100.0 * value),
             Unit::Number => format!("{:.3}", value),
         }
     }
@@ -93,18 +95,19 @@ pub(super) fn line_chart(title: &str, unit: Unit, size: Size, series: &[Series])
     points().next()?;
     let x_axis =
         Axis::whole(smallest(&mut points().map(|(x, _)| *x as f64)), largest(&mut points().map(|(x, _)| *x as f64)), 8);
-    let y_axis = Axis::round(
-        smallest(&mut points().map(|(_, y)| y * unit.scale())),
-        largest(&mut points().map(|(_, y)| y * unit.scale())),
-        4,
-    );
-    let y_axis = if unit == Unit::Percent { y_axis.within(0.0, 100.0) } else { y_axis };
+    let low = smallest(&mut points().map(|(_, y)| y * unit.scale()));
+    let high = largest(&mut points().map(|(_, y)| y * unit.scale()));
+    let y_axis = match unit {
+        Unit::Percent => Axis::round(low, high, 4).within(0.0, 100.0),
+        Unit::Share => Axis::round(0.0, 100.0, 4),
+        Unit::Number => Axis::round(low, high, 4),
+    };
     let Size { width, height } = size;
     let x_at = |x: u64| LEFT + x_axis.at(x as f64) * (width - LEFT - RIGHT);
     let y_at = |y: f64| height - BOTTOM - y_axis.at(y * unit.scale()) * (height - TOP - BOTTOM);
 
     let title = escape(title);
-    let percent = if unit == Unit::Percent { " <small>%</small>" } else { "" };
+    let percent = if unit == Unit::Number { "" } else { " <small>%</small>" };
     let mut figure = format!("<figure><figcaption>{title}{percent}</figcaption>\n");
     let _ = writeln!(figure, "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">");
     grid(&mut figure, size, &x_axis, &y_axis);
@@ -120,14 +123,14 @@ pub(super) fn line_chart(title: &str, unit: Unit, size: Size, series: &[Series])
         let mean = series.mean();
         let line = path(mean.iter().map(|(x, y, _)| (x_at(*x), y_at(*y))));
         let _ = writeln!(figure, "<path class=\"mean\" d=\"{line}\"/>");
-        for (epoch, y, values) in &mean {
+        // Points of long runs would run into each other: a mouse finds every few.
+        for (epoch, y, values) in mean.iter().rev().step_by(mean.len().div_ceil(60)) {
             let mut hover = format!("{}, epoch {epoch}: {}", series.label, unit.text(*y));
             if values.len() > 1 {
                 let values: Vec<String> = values.iter().map(|value| unit.text(*value)).collect();
                 let _ = write!(hover, " (mean of {})", values.join(", "));
             }
             let (x, y) = (x_at(*epoch), y_at(*y));
-            // Points of long runs would run into each other; what the mouse finds stays.
             if mean.len() <= 30 {
                 let _ = write!(figure, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\"/>");
             }

@@ -16,7 +16,9 @@ pub struct Gain {
 /// Whether a difference can be told from the spread over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Larger than the standard deviation of a difference of two single runs, `sqrt(std_a^2 + std_b^2)`.
+    /// Larger than the standard deviation of a difference of two single runs, `sqrt(std_a^2 + std_b^2)`, and every
+    /// seed of the one lies beyond every seed of the other (by chance 1 in 10 for three seeds each, whatever the
+    /// distribution).
     Beyond,
     /// Not larger.
     Within,
@@ -24,12 +26,19 @@ pub enum Verdict {
     Unknown,
 }
 
+/// Whether all values of one lie above all values of the other.
+fn apart(left: &Spread, right: &Spread) -> bool {
+    let lowest = |spread: &Spread| spread.values.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = |spread: &Spread| spread.values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    lowest(left) > highest(right) || lowest(right) > highest(left)
+}
+
 impl Gain {
     /// The gain of `method` over `alone`.
     pub fn of(method: &Spread, alone: &Spread) -> Self {
         let mean = method.mean - alone.mean;
         let verdict = match (method.known_std(), alone.known_std()) {
-            (Some(left), Some(right)) if mean.abs() > left.hypot(right) => Verdict::Beyond,
+            (Some(left), Some(right)) if mean.abs() > left.hypot(right) && apart(method, alone) => Verdict::Beyond,
             (Some(_), Some(_)) => Verdict::Within,
             _ => Verdict::Unknown,
         };
@@ -74,6 +83,12 @@ mod tests {
         assert_eq!((loss.verdict, loss.points().as_str()), (Verdict::Beyond, "-4.7"));
         let single = Gain::of(&Spread::of(vec![0.9]), &Spread::of(vec![0.8]));
         assert_eq!(single.note(), "1 seed: the spread is not known");
+        // Larger than the standard deviations, but the worst seed by the method is no better than the best one alone.
+        let overlapping = Gain::of(
+            &Spread::of(vec![0.729, 0.732, 0.735, 0.738, 0.741]),
+            &Spread::of(vec![0.724, 0.727, 0.73, 0.73, 0.73]),
+        );
+        assert_eq!(overlapping.verdict, Verdict::Within);
         // Seeds that agree by chance are no licence to call nothing a gain.
         assert_eq!(Gain::of(&Spread::of(vec![0.5, 0.5]), &Spread::of(vec![0.5, 0.5])).verdict, Verdict::Within);
     }

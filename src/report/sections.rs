@@ -159,8 +159,9 @@ pub(super) fn results(runs: &[Run], colours: &Colours) -> String {
     html.push_str("</tbody></table></div>\n");
     html.push_str(
         "<p class=\"note\">Top-1 on the test split after the last epoch: mean ± standard deviation over the seeds, \
-         where there are several. The gain is over the student alone; it counts as beyond the spread where it is larger \
-         than the standard deviation of the difference of two single runs.</p>\n",
+         where there are several. The gain is over the student alone; it counts as beyond the spread where every \
+         seed lies beyond every seed of the student alone and the gain is larger than the standard deviation of the \
+         difference of two single runs.</p>\n",
     );
     section("Test accuracy", &html)
 }
@@ -275,7 +276,7 @@ pub(super) fn classroom(runs: &[Run], colours: &Colours) -> String {
                 line_chart("Rank", Unit::Number, SMALL, &series(|line| line.rank)),
                 line_chart("Weight", Unit::Number, SMALL, &series(|line| Some(line.weight))),
                 line_chart("Temperature", Unit::Number, SMALL, &series(|line| line.temperature)),
-                line_chart("Asked, of all steps", Unit::Percent, SMALL, &asked),
+                line_chart("Asked, of all steps", Unit::Share, SMALL, &asked),
             ]
             .into_iter()
             .flatten()
