@@ -134,7 +134,7 @@ pub(super) fn results(runs: &[Run], colours: &Colours) -> String {
         let values: Vec<String> = model.top1.last.values.iter().map(|value| percent(*value)).collect();
         let _ = write!(
             html,
-            "<td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n dim\">{}</td>",
+            "<td>{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n dim seeds\">{}</td>",
             escape(&model.role),
             escape(&model.model),
             thousands(model.params),
