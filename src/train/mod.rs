@@ -1,7 +1,7 @@
 //! Training: steps, schedules, and what a run leaves behind.
 
 pub mod checkpoint;
-mod durable;
+pub(crate) mod durable;
 pub mod folder;
 pub mod log;
 pub mod records;
