@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::train::durable::tests::FullDisk;
+use crate::train::log::LineLog;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -210,4 +211,57 @@ fn tensors_that_do_not_fit_their_shape_or_share_a_name_are_refused() {
     twice.tensors.push(copy);
     assert!(store.save(&twice).unwrap_err().to_string().contains("two tensors"));
     assert_eq!(store.latest().unwrap(), None);
+}
+
+/// A run in a process of its own: from its newest checkpoint on, a line and a checkpoint per step, until it is killed.
+fn run_until_killed(folder: &Path) -> ! {
+    let store = CheckpointStore::open(&folder.join("checkpoints"), 2).unwrap();
+    let mut log = LineLog::open(&folder.join("metrics.jsonl")).unwrap();
+    let cursor = store.latest().unwrap().map(|checkpoint| checkpoint.cursor);
+    log.truncate_to(cursor.as_ref().map_or(0, |cursor| cursor.metrics_length)).unwrap();
+    for step in cursor.map_or(0, |cursor| cursor.step + 1).. {
+        log.append(&BTreeMap::from([("step", step)])).unwrap();
+        let mut checkpoint = checkpoint(0, step);
+        checkpoint.cursor.metrics_length = log.sync().unwrap();
+        store.save(&checkpoint).unwrap();
+    }
+    unreachable!("there are more steps than time")
+}
+
+#[test]
+fn a_process_killed_at_any_moment_goes_on_from_a_whole_checkpoint() {
+    const FOLDER: &str = "KD_ENGINE_TEST_RUN_UNTIL_KILLED";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        run_until_killed(Path::new(&folder));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let this = "train::checkpoint::tests::a_process_killed_at_any_moment_goes_on_from_a_whole_checkpoint";
+    let store = CheckpointStore::open(&folder.path().join("checkpoints"), 2).unwrap();
+    let mut newest = 0;
+    for round in 0..15u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this])
+            .env(FOLDER, folder.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Time to come past the start, then a different moment of a step in every round.
+        let before = newest;
+        while store.latest().ok().flatten().is_none_or(|checkpoint| checkpoint.cursor.step <= before) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            assert!(child.try_wait().unwrap().is_none(), "the run ended by itself in round {round}");
+        }
+        std::thread::sleep(std::time::Duration::from_micros(round * 611 % 5000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let cursor = store.latest().unwrap().unwrap().cursor;
+        assert!(cursor.step > before, "round {round}: step {} after step {before}", cursor.step);
+        newest = cursor.step;
+        assert!(store.names().unwrap().iter().all(|name| read(&store.folder.join(name)).is_ok()), "round {round}");
+        let lines = fs::read(folder.path().join("metrics.jsonl")).unwrap();
+        let expected: String = (0..=newest).map(|step| format!("{{\"step\":{step}}}\n")).collect();
+        assert_eq!(cursor.metrics_length, expected.len() as u64);
+        assert!(lines.starts_with(expected.as_bytes()), "round {round}: the log up to the checkpoint");
+    }
 }
