@@ -3,12 +3,16 @@
 mod family;
 mod initial;
 mod layer;
+mod model;
 mod network;
+mod record;
 pub mod zoo;
 
 pub use initial::{Distribution, Initialisation, Rule};
 pub use layer::{LayerKind, Map};
+pub use model::{Model, ModelParameter, engine_shape, to_engine, to_pytorch};
 pub use network::{Layer, Network, Parameter, Role};
+pub use record::{Forward, Mode};
 
 use crate::error::Result;
 

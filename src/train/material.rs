@@ -63,8 +63,7 @@ impl Material {
     /// # Errors
     /// If it cannot be read whole, or the config's split or normalisation does not fit it.
     pub fn open(config: &DataConfig) -> Result<Self> {
-        let source = config.source.map(|kind| kind.name());
-        let dataset = data::open(source, config.path.as_deref())?;
+        let dataset = data::open(config.source, config.path.as_deref())?;
         let given = config.mean.as_ref().zip(config.std.as_ref());
         let narrow = |values: &[f64]| values.iter().map(|x| *x as f32).collect();
         let normalisation = given.map(|(mean, std)| Normalisation { mean: narrow(mean), std: narrow(std) });
@@ -79,7 +78,7 @@ impl Material {
         Self::new(data::open_named(source)?, None, 0.0, 0)
     }
 
-    fn new(dataset: Dataset, given: Option<Normalisation>, validation: f64, seed: u64) -> Result<Self> {
+    fn new(dataset: Arc<Dataset>, given: Option<Normalisation>, validation: f64, seed: u64) -> Result<Self> {
         let normalisation = given.unwrap_or_else(|| dataset.normalisation());
         let channels = dataset.channels;
         if normalisation.mean.len() != channels || normalisation.std.len() != channels {
@@ -90,14 +89,14 @@ impl Material {
             )));
         }
         let (learn, validation) = split_validation(&dataset.train.labels, &dataset.classes, validation, seed)?;
-        let images = |split: data::Split| Images { pixels: Arc::new(split.images), labels: Arc::new(split.labels) };
+        let images = |split: &data::Split| Images { pixels: split.images.clone(), labels: Arc::new(split.labels.clone()) };
         Ok(Self {
-            name: dataset.name,
+            name: dataset.name.clone(),
             shape: [dataset.height, dataset.width, dataset.channels],
-            classes: dataset.classes,
+            classes: dataset.classes.clone(),
             normalisation,
-            train: images(dataset.train),
-            test: images(dataset.test),
+            train: images(&dataset.train),
+            test: images(&dataset.test),
             learn,
             validation,
         })
