@@ -96,12 +96,8 @@ impl Model {
             LayerKind::Conv2d { stride, padding, dilation, groups, bias, .. } => {
                 let weight = parameter(tape, 0);
                 let bias = bias.then(|| parameter(tape, 1));
-                let options = Conv2dOptions {
-                    stride: [stride; 2],
-                    padding: [padding; 2],
-                    dilation: [dilation; 2],
-                    groups,
-                };
+                let options =
+                    Conv2dOptions { stride: [stride; 2], padding: [padding; 2], dilation: [dilation; 2], groups };
                 tape.conv2d(inputs[0], weight, bias, options)?
             }
             LayerKind::BatchNorm { .. } => {

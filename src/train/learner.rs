@@ -133,9 +133,10 @@ impl Learner {
         tape.accumulate_into(taught.loss, loss)?;
         self.terms = taught.terms.clone();
         self.uses = taught.mentors.clone();
-        let of_mentors = taught.mentors.iter().flat_map(|one| {
-            [Some(one.weight), Some(one.active), one.rank, one.temperature].into_iter().flatten()
-        });
+        let of_mentors = taught
+            .mentors
+            .iter()
+            .flat_map(|one| [Some(one.weight), Some(one.active), one.rank, one.temperature].into_iter().flatten());
         let quantities: Vec<Quantity> = taught.terms.iter().map(|term| term.value).chain(of_mentors).collect();
         for quantity in quantities {
             let Quantity::Element(value, _) = quantity else { continue };

@@ -1,6 +1,5 @@
 //! What is learned from, ready for the tape: a data set's bytes shared by all stages, its split and its normalisation.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::DataConfig;
@@ -89,7 +88,8 @@ impl Material {
             )));
         }
         let (learn, validation) = split_validation(&dataset.train.labels, &dataset.classes, validation, seed)?;
-        let images = |split: &data::Split| Images { pixels: split.images.clone(), labels: Arc::new(split.labels.clone()) };
+        let images =
+            |split: &data::Split| Images { pixels: split.images.clone(), labels: Arc::new(split.labels.clone()) };
         Ok(Self {
             name: dataset.name.clone(),
             shape: [dataset.height, dataset.width, dataset.channels],
@@ -129,9 +129,4 @@ impl Material {
             self.classes.len()
         )
     }
-}
-
-/// The text of a path, for messages and records.
-pub(crate) fn shown(path: &Path) -> String {
-    path.display().to_string()
 }

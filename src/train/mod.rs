@@ -2,12 +2,19 @@
 
 pub mod checkpoint;
 pub(crate) mod durable;
+pub mod evaluation;
+pub mod event;
 pub mod folder;
 pub mod learner;
+pub mod lineup;
 pub mod log;
 pub mod material;
 pub mod records;
+pub mod results;
+pub mod run;
 pub mod schedule;
+pub mod session;
 pub mod stage;
 pub mod stop;
+mod trainer;
 pub mod weights;

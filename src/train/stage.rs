@@ -3,17 +3,18 @@
 //! Pretraining is a stage whose learners are all mentors that need weights. Distillation is a stage per seed whose
 //! learners are the student once per method, so that all methods share one forward pass of the frozen mentors.
 
+use super::evaluation::{Clock, Evaluation};
 use super::learner::{Learner, Shared};
-use super::material::{ImagesState, Material};
+use super::material::Material;
 use super::schedule::Moment;
 use crate::config::TrainConfig;
 use crate::distill::{Lesson, Mentor, Taught};
 use crate::error::{Error, Result};
 use crate::nn::{Mode, Model};
-use crate::ops::batch::{Augmentation, BatchSource};
+use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
 use crate::random::{Philox, Stream};
-use crate::tape::{Memory, OpTime, Plan, State, StateId, StateLayout, Tape};
+use crate::tape::{Memory, OpTime, Plan, State, StateLayout, Tape};
 use crate::tensor::DType;
 
 /// How a learner's loss is recorded.
@@ -50,23 +51,6 @@ pub struct Stage {
     clock: Clock,
     memory: MemoryPlan,
     order: (Option<u32>, Vec<u32>),
-}
-
-/// State that says which step it is.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    indices: StateId,
-    step: StateId,
-    valid: StateId,
-    rate: StateId,
-}
-
-/// A planned evaluation of all learners on one split.
-#[derive(Debug, Default)]
-struct Evaluation {
-    plan: Plan,
-    /// Indices of the split's images.
-    images: Vec<u32>,
 }
 
 /// Bytes that a stage needs.
@@ -114,12 +98,7 @@ impl Stage {
         let mut layout = StateLayout::new();
         let train_images = material.train.declare(&mut layout, "train", material.shape);
         let test_images = material.test.declare(&mut layout, "test", material.shape);
-        let clock = Clock {
-            indices: layout.declare("clock/indices", DType::U32, [batch]),
-            step: layout.declare("clock/step", DType::U32, [1]),
-            valid: layout.declare("clock/valid", DType::U32, [1]),
-            rate: layout.declare("clock/rate", float, []),
-        };
+        let clock = Clock::declare(&mut layout, batch, float);
         let mentors: Vec<Model> = mentors
             .into_iter()
             .map(|(role, network)| Model::declare(&mut layout, &format!("mentor/{role}"), &role, network, float))
@@ -133,9 +112,10 @@ impl Stage {
             teaching.push(enrolment.teach);
         }
 
-        let recorder = Recorder { material, clock, seed };
         let mut tape = Tape::new(float);
-        let shared = recorder.batch(&mut tape, &layout, train_images, augmentation)?;
+        let (images, labels) = clock.batch(&mut tape, &layout, train_images, material, augmentation, seed)?;
+        let (valid, rate) = (tape.state(&layout, clock.valid), tape.state(&layout, clock.rate));
+        let shared = Shared { images, labels, valid, rate };
         let mut frozen = Vec::new();
         for (lane, mentor) in mentors.iter().enumerate() {
             tape.set_lane(lane as u32);
@@ -155,13 +135,15 @@ impl Stage {
             learner.record(&mut tape, &mut layout, shared, config, &prefix, teach, lesson)?;
         }
         let train = Plan::new(&tape, &layout);
-        let test_indices = (0..material.test.labels.len() as u32).collect();
-        let test = recorder.evaluation(&layout, test_images, &learners, test_indices)?;
-        let validation = match material.validation.is_empty() {
+        let counted = || learners.iter().map(|learner| (&learner.model, learner.evaluated));
+        let all_test = (0..material.test.labels.len() as u32).collect();
+        let test = Evaluation::new(&layout, &clock, material, test_images, all_test, counted())?;
+        let held_out = material.validation.clone();
+        let validation = match held_out.is_empty() {
             true => None,
-            false => Some(recorder.evaluation(&layout, train_images, &learners, material.validation.clone())?),
+            false => Some(Evaluation::new(&layout, &clock, material, train_images, held_out, counted())?),
         };
-        let arena = train.bytes().max(test.plan.bytes());
+        let arena = train.bytes().max(test.bytes());
         let memory = MemoryPlan { state: layout.bytes(), arena, operations: train.len() };
         let mut state = layout.allocate();
         state.get_mut::<u32>(train_images.labels).copy_from_slice(&material.train.labels);
@@ -259,34 +241,18 @@ impl Stage {
 
     /// Counts every learner's hits on the validation split; `None` without one.
     pub fn validate(&mut self) -> Option<Vec<Counts>> {
-        self.validation.take().map(|evaluation| {
-            let counts = self.evaluate(&evaluation);
-            self.validation = Some(evaluation);
-            counts
-        })
+        self.validation.as_ref().map(|evaluation| evaluation.run(&self.clock, &mut self.arena, &mut self.state))
     }
 
     /// Counts every learner's hits on the test split.
     pub fn test(&mut self) -> Vec<Counts> {
-        let evaluation = std::mem::take(&mut self.test);
-        let counts = self.evaluate(&evaluation);
-        self.test = evaluation;
-        counts
+        self.test.run(&self.clock, &mut self.arena, &mut self.state)
     }
 
-    /// Runs through a split; the last batch is padded with its first image, and the padding is not counted.
-    fn evaluate(&mut self, evaluation: &Evaluation) -> Vec<Counts> {
-        for learner in &self.learners {
-            self.state.get_mut::<f64>(learner.evaluated).fill(0.0);
-        }
-        for batch in evaluation.images.chunks(self.config.batch_size) {
-            let indices = self.state.get_mut::<u32>(self.clock.indices);
-            indices.fill(batch[0]);
-            indices[..batch.len()].copy_from_slice(batch);
-            self.state.get_mut::<u32>(self.clock.valid)[0] = batch.len() as u32;
-            evaluation.plan.run(&mut self.arena, &mut self.state);
-        }
-        self.learners.iter().map(|learner| Counts::from_state(self.state.get::<f64>(learner.evaluated))).collect()
+    /// Batches that one pass over the validation and one over the test split take.
+    pub fn evaluation_batches(&self) -> usize {
+        let batch = self.config.batch_size;
+        self.test.batches(batch) + self.validation.as_ref().map_or(0, |evaluation| evaluation.batches(batch))
     }
 }
 
@@ -295,51 +261,5 @@ fn prefix(role: &str, method: Option<&str>) -> String {
     match method {
         Some(method) => format!("{role}/{method}"),
         None => role.to_string(),
-    }
-}
-
-/// What recording the plans of a stage has in common.
-struct Recorder<'a> {
-    material: &'a Material,
-    clock: Clock,
-    seed: u64,
-}
-
-impl Recorder<'_> {
-    fn batch(
-        &self,
-        tape: &mut Tape,
-        layout: &StateLayout,
-        images: ImagesState,
-        augmentation: Augmentation,
-    ) -> Result<Shared> {
-        let source = BatchSource {
-            images: tape.state(layout, images.pixels),
-            labels: tape.state(layout, images.labels),
-            indices: tape.state(layout, self.clock.indices),
-            step: tape.state(layout, self.clock.step),
-        };
-        let normalisation = &self.material.normalisation;
-        let (images, labels) = tape.batch(&source, &normalisation.mean, &normalisation.std, augmentation, self.seed)?;
-        let (valid, rate) = (tape.state(layout, self.clock.valid), tape.state(layout, self.clock.rate));
-        Ok(Shared { images, labels, valid, rate })
-    }
-
-    fn evaluation(
-        &self,
-        layout: &StateLayout,
-        images: ImagesState,
-        learners: &[Learner],
-        indices: Vec<u32>,
-    ) -> Result<Evaluation> {
-        let mut tape = Tape::new(DType::F32);
-        let shared = self.batch(&mut tape, layout, images, Augmentation::default())?;
-        for (lane, learner) in learners.iter().enumerate() {
-            tape.set_lane(lane as u32);
-            let logits = learner.model.record(&mut tape, layout, shared.images, Mode::Eval, &[])?.logits;
-            let counters = tape.state(layout, learner.evaluated);
-            tape.evaluate(logits, shared.labels, shared.valid, counters)?;
-        }
-        Ok(Evaluation { plan: Plan::new(&tape, layout), images: indices })
     }
 }

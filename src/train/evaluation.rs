@@ -1,0 +1,152 @@
+//! Running models over a split and counting their hits; and the state that says which images a batch holds.
+
+use std::collections::BTreeMap;
+
+use super::material::{Images, ImagesState, Material};
+use crate::error::Result;
+use crate::nn::{Mode, Model, Network};
+use crate::ops::batch::{Augmentation, BatchSource};
+use crate::ops::evaluate::Counts;
+use crate::tape::{Memory, Plan, State, StateId, StateLayout, Tape, ValueId};
+use crate::tensor::DType;
+
+/// State that says which step it is and which images its batch holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Which images, u32 `[B]`.
+    pub indices: StateId,
+    /// The step, u32 `[1]`, for the random draws.
+    pub step: StateId,
+    /// How many of the batch's images count, u32 `[1]`.
+    pub valid: StateId,
+    /// The learning rate, a scalar.
+    pub rate: StateId,
+}
+
+impl Clock {
+    /// Declares the clock of batches of `batch` images.
+    pub fn declare(layout: &mut StateLayout, batch: usize, float: DType) -> Self {
+        Self {
+            indices: layout.declare("clock/indices", DType::U32, [batch]),
+            step: layout.declare("clock/step", DType::U32, [1]),
+            valid: layout.declare("clock/valid", DType::U32, [1]),
+            rate: layout.declare("clock/rate", float, []),
+        }
+    }
+
+    /// Records the batch that the clock points to: images and labels.
+    ///
+    /// # Errors
+    /// If the normalisation does not fit the images.
+    pub fn batch(
+        &self,
+        tape: &mut Tape,
+        layout: &StateLayout,
+        images: ImagesState,
+        material: &Material,
+        augmentation: Augmentation,
+        seed: u64,
+    ) -> Result<(ValueId, ValueId)> {
+        let source = BatchSource {
+            images: tape.state(layout, images.pixels),
+            labels: tape.state(layout, images.labels),
+            indices: tape.state(layout, self.indices),
+            step: tape.state(layout, self.step),
+        };
+        let normalisation = &material.normalisation;
+        tape.batch(&source, &normalisation.mean, &normalisation.std, augmentation, seed)
+    }
+}
+
+/// A planned evaluation of some models on one split.
+#[derive(Debug, Default)]
+pub struct Evaluation {
+    plan: Plan,
+    /// Indices of the split's images.
+    images: Vec<u32>,
+    counters: Vec<StateId>,
+}
+
+impl Evaluation {
+    /// Records and plans the evaluation of `models`, each with its counters ([`Counts::declare`]).
+    ///
+    /// # Errors
+    /// If an operation refuses.
+    pub fn new<'a>(
+        layout: &StateLayout,
+        clock: &Clock,
+        material: &Material,
+        images: ImagesState,
+        indices: Vec<u32>,
+        models: impl Iterator<Item = (&'a Model, StateId)>,
+    ) -> Result<Self> {
+        let mut tape = Tape::new(layout.entry(clock.rate).dtype);
+        let (pixels, labels) = clock.batch(&mut tape, layout, images, material, Augmentation::default(), 0)?;
+        let valid = tape.state(layout, clock.valid);
+        let mut counters = Vec::new();
+        for (lane, (model, counter)) in models.enumerate() {
+            tape.set_lane(lane as u32);
+            let logits = model.record(&mut tape, layout, pixels, Mode::Eval, &[])?.logits;
+            let value = tape.state(layout, counter);
+            tape.evaluate(logits, labels, valid, value)?;
+            counters.push(counter);
+        }
+        Ok(Self { plan: Plan::new(&tape, layout), images: indices, counters })
+    }
+
+    /// Bytes of arena that a batch needs.
+    pub fn bytes(&self) -> usize {
+        self.plan.bytes()
+    }
+
+    /// Batches of the whole split.
+    pub fn batches(&self, batch: usize) -> usize {
+        self.images.len().div_ceil(batch)
+    }
+
+    /// Runs through the split. The last batch is padded with its first image, and the padding is not counted.
+    pub fn run(&self, clock: &Clock, arena: &mut Memory, state: &mut State) -> Vec<Counts> {
+        for counter in &self.counters {
+            state.get_mut::<f64>(*counter).fill(0.0);
+        }
+        let size = state.layout().entry(clock.indices).shape.count();
+        for batch in self.images.chunks(size) {
+            let indices = state.get_mut::<u32>(clock.indices);
+            indices.fill(batch[0]);
+            indices[..batch.len()].copy_from_slice(batch);
+            state.get_mut::<u32>(clock.valid)[0] = batch.len() as u32;
+            self.plan.run(arena, state);
+        }
+        self.counters.iter().map(|counter| Counts::from_state(state.get::<f64>(*counter))).collect()
+    }
+}
+
+/// The name, the layers and the weights of a model that is there already.
+pub type Ready = (String, Network, BTreeMap<String, Vec<f32>>);
+
+/// Counts the hits of trained models on the test split.
+///
+/// # Errors
+/// If weights do not fit their network.
+pub fn evaluate(material: &Material, models: Vec<Ready>, batch: usize) -> Result<Vec<Counts>> {
+    let batch = batch.min(material.test.labels.len());
+    let mut layout = StateLayout::new();
+    let images: &Images = &material.test;
+    let declared = images.declare(&mut layout, "test", material.shape);
+    let clock = Clock::declare(&mut layout, batch, DType::F32);
+    let mut ready = Vec::new();
+    for (index, (role, network, tensors)) in models.into_iter().enumerate() {
+        let counters = Counts::declare(&mut layout, &format!("counts/{index}"), network.classes);
+        ready.push((Model::declare(&mut layout, &format!("{index}"), &role, network, DType::F32), counters, tensors));
+    }
+    let indices = (0..images.labels.len() as u32).collect();
+    let models = ready.iter().map(|(model, counters, _)| (model, *counters));
+    let evaluation = Evaluation::new(&layout, &clock, material, declared, indices, models)?;
+    let mut arena = Memory::new(evaluation.bytes());
+    let mut state = layout.allocate();
+    state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
+    for (model, _, tensors) in &ready {
+        model.set(&mut state, tensors)?;
+    }
+    Ok(evaluation.run(&clock, &mut arena, &mut state))
+}

@@ -1,0 +1,75 @@
+//! Who is in the classroom: networks for the data at hand, and weights that are there already.
+
+use std::collections::BTreeMap;
+
+use super::material::Material;
+use super::weights;
+use crate::config::{ClassroomConfig, ModelChoice};
+use crate::error::Result;
+use crate::nn::Network;
+
+/// Tensors by name in PyTorch's order.
+pub type Tensors = BTreeMap<String, Vec<f32>>;
+
+/// A mentor before the run.
+#[derive(Clone, Debug)]
+pub struct MentorPlan {
+    /// `teacher`, `teacher-2`, ..., `peer-1`, ...
+    pub role: String,
+    /// Its layers.
+    pub network: Network,
+    /// Weights that the config names; `None`: pretrained in this run.
+    pub weights: Option<Tensors>,
+    /// What trained the weights that the config names, as far as their file says.
+    pub trained_by: Option<String>,
+    /// Its place in the classroom, which tells equal models apart when weights are drawn; the student's is 0.
+    pub place: u32,
+}
+
+/// Everybody.
+#[derive(Clone, Debug)]
+pub struct Lineup {
+    /// Teachers first, then peers.
+    pub mentors: Vec<MentorPlan>,
+    /// How many of them are teachers.
+    pub teachers: usize,
+    /// The student's layers.
+    pub student: Network,
+    /// Weights that the student starts from, if the config names some.
+    pub student_weights: Option<Tensors>,
+}
+
+impl Lineup {
+    /// Builds every network and reads every file of weights that the config names.
+    ///
+    /// # Errors
+    /// For an unknown model, one that cannot take the images, or weights that do not fit.
+    pub fn new(config: &ClassroomConfig, material: &Material) -> Result<Self> {
+        let mut mentors = Vec::new();
+        for (index, (role, choice)) in config.mentors().into_iter().enumerate() {
+            let network = build(material, choice, &role)?;
+            let loaded = load(choice, &network, &role)?;
+            let trained_by = loaded.as_ref().map(|loaded| match &loaded.card {
+                Some(card) => card.trained.method.clone(),
+                None => "loaded".to_string(),
+            });
+            let weights = loaded.map(|loaded| loaded.tensors);
+            mentors.push(MentorPlan { role, network, weights, trained_by, place: index as u32 + 1 });
+        }
+        let student = build(material, &config.student, "student")?;
+        let student_weights = load(&config.student, &student, "student")?.map(|loaded| loaded.tensors);
+        Ok(Self { mentors, teachers: config.teachers.len(), student, student_weights })
+    }
+}
+
+fn build(material: &Material, choice: &ModelChoice, role: &str) -> Result<Network> {
+    material.network(&choice.model).map_err(|error| error.within(role))
+}
+
+fn load(choice: &ModelChoice, network: &Network, role: &str) -> Result<Option<weights::Loaded>> {
+    let Some(path) = &choice.weights else { return Ok(None) };
+    let path = weights::locate(path, role).map_err(|error| error.within(role))?;
+    let parameters = network.parameters();
+    let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
+    weights::load(&path, &expected).map(Some).map_err(|error| error.within(role))
+}

@@ -1,0 +1,69 @@
+//! What came out, model by model, and the summary made of it.
+
+use serde::{Deserialize, Serialize};
+
+use super::records::{Accuracies, Spread, Summary, SummaryModel};
+use crate::config::Config;
+use crate::ops::evaluate::Counts;
+
+/// One trained (or loaded) model on the test split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelResult {
+    /// `teacher`, `peer-1`, ..., `student`.
+    pub role: String,
+    /// The model's name.
+    pub model: String,
+    /// Trainable parameters.
+    pub params: u64,
+    /// The method; `cross_entropy` for mentors pretrained in the run.
+    pub trained_by: String,
+    /// Top-1 of the last weights.
+    pub last: f64,
+    /// Top-1 of the weights that were best on the validation split, where there is one.
+    pub best_validation: Option<f64>,
+    /// Top-1 per class of the last weights.
+    pub per_class: Vec<f64>,
+}
+
+/// Top-1 per class; 0 for a class without images.
+pub fn per_class(counts: &Counts) -> Vec<f64> {
+    let share = |(hits, images): (&f64, &f64)| if *images > 0.0 { hits / images } else { 0.0 };
+    counts.class_top1.iter().zip(&counts.class_images).map(share).collect()
+}
+
+/// Gathers results over seeds: one row per role and method, in the order of their first appearance.
+pub fn summarise(config: &Config, classes: &[String], results: &[ModelResult]) -> Summary {
+    let mut rows: Vec<(&ModelResult, Vec<&ModelResult>)> = Vec::new();
+    for result in results {
+        match rows.iter_mut().find(|(first, _)| first.role == result.role && first.trained_by == result.trained_by) {
+            Some((_, all)) => all.push(result),
+            None => rows.push((result, vec![result])),
+        }
+    }
+    let models = rows
+        .into_iter()
+        .map(|(first, all)| {
+            let best: Option<Vec<f64>> = all.iter().map(|result| result.best_validation).collect();
+            let class = |index: usize| all.iter().map(|r| r.per_class[index]).sum::<f64>() / all.len() as f64;
+            SummaryModel {
+                role: first.role.clone(),
+                model: first.model.clone(),
+                params: first.params,
+                trained_by: first.trained_by.clone(),
+                top1: Accuracies {
+                    last: Spread::of(all.iter().map(|result| result.last).collect()),
+                    best_validation: best.map(Spread::of),
+                },
+                per_class: (0..first.per_class.len()).map(class).collect(),
+            }
+        })
+        .collect();
+    Summary {
+        format: Summary::FORMAT.into(),
+        name: config.name.clone(),
+        device: "cpu".into(),
+        seeds: config.train.seeds.clone(),
+        classes: classes.to_vec(),
+        models,
+    }
+}

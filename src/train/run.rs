@@ -1,0 +1,428 @@
+//! A whole run: mentors are pretrained together, then for every seed the student learns by all methods together; everything
+//! is logged, saved and tested on the way.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::evaluation::evaluate;
+use super::event::Event;
+use super::folder::RunFolder;
+use super::lineup::{Lineup, Tensors};
+use super::material::Material;
+use super::records::{Phase, Summary};
+use super::results::{ModelResult, per_class, summarise};
+use super::session::{Position, Session};
+use super::stage::{Enrolment, MemoryPlan, Stage};
+use super::stop::Stop;
+use super::trainer::Trainer;
+use super::weights::{self, ModelCard, Training};
+use crate::config::{Config, TrainConfig};
+use crate::distill::cross_entropy;
+use crate::error::{Error, Result};
+use crate::ops::batch::Augmentation;
+use crate::ops::evaluate::Counts;
+
+/// Who is told what happens.
+pub type Observer<'a> = dyn FnMut(&Event) + Send + 'a;
+
+/// What a run left.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// What came out.
+    pub summary: Summary,
+}
+
+/// What a run would do.
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    /// The data set in words.
+    pub data: String,
+    /// Bytes of the data set.
+    pub data_bytes: usize,
+    /// Each stage.
+    pub stages: Vec<StageForecast>,
+}
+
+/// What a stage would do.
+#[derive(Clone, Debug)]
+pub struct StageForecast {
+    /// Pretraining or distillation.
+    pub phase: Phase,
+    /// The seed.
+    pub seed: u64,
+    /// Who learns.
+    pub learners: Vec<String>,
+    /// Epochs of the stage.
+    pub epochs: u32,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// What it needs.
+    pub memory: MemoryPlan,
+    /// Estimated time, from a few steps that were tried on throw-away weights.
+    pub time: Duration,
+}
+
+impl Forecast {
+    /// The largest stage's planned bytes.
+    pub fn planned_bytes(&self) -> usize {
+        self.stages.iter().map(|stage| stage.memory.bytes()).max().unwrap_or(0)
+    }
+}
+
+/// A run that is prepared: everything that can be wrong about the request has been looked at.
+#[derive(Debug)]
+pub struct Run {
+    config: Config,
+    material: Material,
+    lineup: Lineup,
+}
+
+/// One stage's place in the run.
+#[derive(Clone, Copy, Debug)]
+struct StagePlan {
+    phase: Phase,
+    seed: u64,
+}
+
+impl Run {
+    /// Opens the data and builds the classroom.
+    ///
+    /// # Errors
+    /// If the config asks for what cannot be had.
+    pub fn prepare(config: Config) -> Result<Self> {
+        let material = Material::open(&config.data)?;
+        let lineup = Lineup::new(&config.classroom, &material)?;
+        Ok(Self { config, material, lineup })
+    }
+
+    /// Says what the run would do; trains nothing that is kept.
+    ///
+    /// # Errors
+    /// If a stage cannot be recorded.
+    pub fn forecast(&self) -> Result<Forecast> {
+        let mut stages: Vec<StageForecast> = Vec::new();
+        for plan in self.stages() {
+            // Stages of one phase differ by their seed only.
+            if let Some(like) = stages.last().filter(|stage| stage.phase == plan.phase).cloned() {
+                stages.push(StageForecast { seed: plan.seed, ..like });
+                continue;
+            }
+            let mut stage = self.record(plan)?;
+            self.initialise(&mut stage, plan);
+            let mut times = Vec::new();
+            for step in 0..4.min(stage.steps_per_epoch()) {
+                let start = Instant::now();
+                stage.step(0, step)?;
+                times.push(start.elapsed());
+            }
+            times.sort_unstable();
+            let median = times.get(times.len() / 2).copied().unwrap_or_default();
+            let steps = stage.steps_per_epoch() as u32 * stage.config().epochs;
+            // Evaluation is a forward pass: about a third of a step.
+            let evaluations = stage.evaluation_batches() as u32 * stage.config().epochs / 3;
+            stages.push(StageForecast {
+                phase: plan.phase,
+                seed: plan.seed,
+                learners: learners(&stage),
+                epochs: stage.config().epochs,
+                steps_per_epoch: stage.steps_per_epoch(),
+                memory: stage.memory(),
+                time: median * (steps + evaluations),
+            });
+        }
+        Ok(Forecast { data: self.material.describe(), data_bytes: self.material.bytes(), stages })
+    }
+
+    /// Trains everything in a new folder: `out`, or the next free one.
+    ///
+    /// # Errors
+    /// If something cannot be written, a number is not finite, or the run was stopped.
+    pub fn start(self, out: Option<&Path>, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
+        let planned = self.planned_bytes()?;
+        let session = Session::create(out, &self.config)?;
+        self.train(session, None, planned, stop, observe)
+    }
+
+    /// Takes up the run in `folder` and trains the rest.
+    ///
+    /// # Errors
+    /// As [`Run::start`]; also if the folder is not a run's, or its checkpoint does not fit.
+    pub fn resume(folder: &Path, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
+        let folder = RunFolder::open(folder)?;
+        let path = folder.path().display().to_string();
+        let config = Config::load(Some(&format!("{path}/config.toml")), &Default::default())?;
+        let (session, position) = Session::resume(folder, &config)?;
+        let run = Self::prepare(config)?;
+        let planned = run.planned_bytes()?;
+        run.train(session, position, planned, stop, observe)
+    }
+
+    /// The stages in order: pretraining where a mentor needs it, then the student's seeds.
+    fn stages(&self) -> Vec<StagePlan> {
+        let needed = self.lineup.mentors.iter().any(|mentor| mentor.weights.is_none());
+        let pretrain = needed.then(|| StagePlan { phase: Phase::Pretrain, seed: self.config.pretrain.seeds[0] });
+        let seeds = self.config.train.seeds.iter().map(|seed| StagePlan { phase: Phase::Distil, seed: *seed });
+        pretrain.into_iter().chain(seeds).collect()
+    }
+
+    /// Planned bytes of the largest stage.
+    fn planned_bytes(&self) -> Result<usize> {
+        let mut most = 0;
+        let mut seen = None;
+        for plan in self.stages() {
+            if seen != Some(plan.phase) {
+                most = most.max(self.record(plan)?.memory().bytes());
+                seen = Some(plan.phase);
+            }
+        }
+        Ok(most)
+    }
+
+    fn train(
+        self,
+        mut session: Session,
+        position: Option<Position>,
+        planned_bytes: usize,
+        stop: &Stop,
+        observe: &mut Observer<'_>,
+    ) -> Result<Outcome> {
+        let stages = self.stages();
+        let folder = session.folder.path().to_path_buf();
+        observe(&Event::Started {
+            folder: folder.display().to_string(),
+            data: self.material.describe(),
+            planned_bytes,
+            data_bytes: self.material.bytes(),
+            stages: stages.len(),
+        });
+        let (first, mut results) = match &position {
+            Some(position) => (position.stage, position.results.clone()),
+            None => (0, Vec::new()),
+        };
+        if position.is_none() {
+            results.extend(self.ready_mentors(&session)?);
+        }
+        for (number, plan) in stages.iter().enumerate().skip(first) {
+            let mut stage = self.record(*plan)?;
+            self.initialise(&mut stage, *plan);
+            self.load_mentors(&mut stage, &session)?;
+            let done = match position.as_ref().filter(|position| position.stage == number) {
+                Some(position) => {
+                    position.restore(&mut stage)?;
+                    position.step
+                }
+                None => 0,
+            };
+            observe(&Event::Stage {
+                number: number + 1,
+                phase: plan.phase,
+                seed: plan.seed,
+                learners: learners(&stage),
+                epochs: stage.config().epochs,
+                steps_per_epoch: stage.steps_per_epoch(),
+                done,
+                planned_bytes: stage.memory().bytes(),
+                operations: stage.memory().operations,
+            });
+            let mut trainer = Trainer {
+                session: &mut session,
+                checkpoints: &self.config.output.checkpoints,
+                phase: plan.phase,
+                number,
+                stop,
+                results: &results,
+            };
+            let counts = trainer.train(&mut stage, done, observe)?;
+            let made = self.keep(&stage, *plan, &counts, &session, observe)?;
+            results.extend(made);
+        }
+        self.in_order(&mut results);
+        let summary = summarise(&self.config, &self.material.classes, &results);
+        session.finish()?;
+        session.folder.write_summary(&summary)?;
+        crate::report::write(&[&folder], &session.folder.report())?;
+        observe(&Event::Finished { folder: folder.display().to_string() });
+        Ok(Outcome { folder, summary })
+    }
+
+    /// Records and plans a stage.
+    fn record(&self, plan: StagePlan) -> Result<Stage> {
+        let config = self.stage_config(plan);
+        let augment = &self.config.data.augment;
+        let augmentation = Augmentation { crop_padding: augment.crop_padding as usize, flip: augment.flip };
+        let lineup = &self.lineup;
+        let (enrolments, mentors): (Vec<Enrolment<'_>>, _) = match plan.phase {
+            Phase::Pretrain => {
+                let unready = lineup.mentors.iter().filter(|mentor| mentor.weights.is_none());
+                let enrolments = unready.map(|mentor| Enrolment {
+                    role: mentor.role.clone(),
+                    network: mentor.network.clone(),
+                    method: None,
+                    teach: Box::new(cross_entropy::record),
+                });
+                (enrolments.collect(), Vec::new())
+            }
+            Phase::Distil => {
+                let enrolments = self.config.methods.iter().map(|method| Enrolment {
+                    role: "student".into(),
+                    network: lineup.student.clone(),
+                    method: Some(method.label.clone()),
+                    teach: Box::new(|tape, lesson| (method.description.record)(tape, lesson, &method.hyperparameters)),
+                });
+                // Nobody asks: no mentor runs (the plan leaves out what is not read).
+                (enrolments.collect(), lineup.mentors.iter().map(|m| (m.role.clone(), m.network.clone())).collect())
+            }
+        };
+        Stage::new(&self.material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+    }
+
+    fn stage_config(&self, plan: StagePlan) -> &TrainConfig {
+        match plan.phase {
+            Phase::Pretrain => &self.config.pretrain,
+            Phase::Distil => &self.config.train,
+        }
+    }
+
+    /// Draws (or loads) the learners' first weights; the student's are the same for every method.
+    fn initialise(&self, stage: &mut Stage, plan: StagePlan) {
+        for index in 0..stage.learners.len() {
+            let model = stage.learners[index].model.clone();
+            let mentor = self.lineup.mentors.iter().find(|mentor| mentor.role == model.role);
+            match (&self.lineup.student_weights, mentor) {
+                (Some(weights), None) => model.set(&mut stage.state, weights).expect("checked when they were read"),
+                (_, mentor) => model.initialise(&mut stage.state, plan.seed, mentor.map_or(0, |mentor| mentor.place)),
+            }
+        }
+    }
+
+    /// Gives the frozen mentors their weights: those the config names, else those this run has trained.
+    fn load_mentors(&self, stage: &mut Stage, session: &Session) -> Result<()> {
+        for index in 0..stage.mentors.len() {
+            let model = stage.mentors[index].clone();
+            let plan =
+                self.lineup.mentors.iter().find(|mentor| mentor.role == model.role).expect("every mentor has a plan");
+            match &plan.weights {
+                Some(weights) => model.set(&mut stage.state, weights)?,
+                None => {
+                    let trained = weights::load(&session.folder.mentor_weights(&model.role), &model.expected())?;
+                    model.set(&mut stage.state, &trained.tensors)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves the final weights of a stage and says how good they are.
+    fn keep(
+        &self,
+        stage: &Stage,
+        plan: StagePlan,
+        counts: &[Counts],
+        session: &Session,
+        observe: &mut Observer<'_>,
+    ) -> Result<Vec<ModelResult>> {
+        let mut results = Vec::new();
+        for (learner, counts) in stage.learners.iter().zip(counts) {
+            let (model, method) = (&learner.model, learner.method.clone());
+            let trained_by = method.clone().unwrap_or_else(|| Summary::ALONE.into());
+            let path = match &method {
+                Some(method) => session.folder.student_weights(method, plan.seed),
+                None => session.folder.mentor_weights(&model.role),
+            };
+            let tensors = model.tensors(&stage.state);
+            self.save_weights(&path, &model.network, &tensors, Some((stage, plan, &trained_by)))?;
+            let best = stage.state.get::<f64>(learner.best);
+            let last = counts.top1 / counts.images;
+            observe(&Event::Tested { role: model.role.clone(), method, seed: plan.seed, top1: last });
+            results.push(ModelResult {
+                role: model.role.clone(),
+                model: model.network.name.clone(),
+                params: model.network.parameter_count() as u64,
+                trained_by,
+                last,
+                best_validation: (best[1] > 0.0).then_some(best[2]),
+                per_class: per_class(counts),
+            });
+        }
+        Ok(results)
+    }
+
+    /// Tests the mentors that came with weights, and keeps a copy of them with the run.
+    fn ready_mentors(&self, session: &Session) -> Result<Vec<ModelResult>> {
+        let with_weights = || self.lineup.mentors.iter().filter_map(|mentor| Some((mentor, mentor.weights.as_ref()?)));
+        let models = with_weights().map(|(m, weights)| (m.role.clone(), m.network.clone(), weights.clone())).collect();
+        let counts = evaluate(&self.material, models, self.config.train.batch_size)?;
+        let mut results = Vec::new();
+        for ((mentor, tensors), counts) in with_weights().zip(counts) {
+            self.save_weights(&session.folder.mentor_weights(&mentor.role), &mentor.network, tensors, None)?;
+            results.push(ModelResult {
+                role: mentor.role.clone(),
+                model: mentor.network.name.clone(),
+                params: mentor.network.parameter_count() as u64,
+                trained_by: mentor.trained_by.clone().unwrap_or_default(),
+                last: counts.top1 / counts.images,
+                best_validation: None,
+                per_class: per_class(&counts),
+            });
+        }
+        Ok(results)
+    }
+
+    fn save_weights(
+        &self,
+        path: &Path,
+        network: &crate::nn::Network,
+        tensors: &Tensors,
+        training: Option<(&Stage, StagePlan, &str)>,
+    ) -> Result<()> {
+        let parameters = network.parameters();
+        let views: Vec<(&str, &[usize], &[f32])> =
+            parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice(), tensors[&p.name].as_slice())).collect();
+        let widen = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect();
+        let (phase, method, seed, epochs) = match training {
+            Some((stage, plan, method)) => (plan.phase, method.to_string(), plan.seed, stage.config().epochs),
+            None => (Phase::Pretrain, "loaded".to_string(), 0, 0),
+        };
+        let card = ModelCard {
+            model: network.name.clone(),
+            classes: network.classes,
+            class_names: self.material.classes.clone(),
+            input: [network.height, network.width, network.in_channels],
+            mean: widen(&self.material.normalisation.mean),
+            std: widen(&self.material.normalisation.std),
+            trained: Training { phase, method, seed, epochs: u64::from(epochs), data: self.material.name.clone() },
+        };
+        weights::save(path, &views, &card)
+    }
+
+    /// Mentors in the order of the classroom, then the student by the order of methods (seeds stay in theirs).
+    fn in_order(&self, results: &mut [ModelResult]) {
+        let mentors = &self.lineup.mentors;
+        let place = |result: &ModelResult| match mentors.iter().position(|mentor| mentor.role == result.role) {
+            Some(place) => place,
+            None => {
+                let method = self.config.methods.iter().position(|method| method.label == result.trained_by);
+                mentors.len() + method.unwrap_or(usize::MAX / 2)
+            }
+        };
+        results.sort_by_key(place);
+    }
+}
+
+/// Who learns in a stage, for people.
+fn learners(stage: &Stage) -> Vec<String> {
+    let name = |learner: &super::learner::Learner| match &learner.method {
+        Some(method) => method.clone(),
+        None => format!("{} {}", learner.model.role, learner.model.network.name),
+    };
+    stage.learners.iter().map(name).collect()
+}
+
+/// A run that was stopped in an orderly way.
+pub(super) fn stopped(folder: &Path, step: usize) -> Error {
+    let folder = folder.display();
+    Error::interrupted(format!("stopped after step {step}; everything is saved"))
+        .help(format!("continue with: kd-engine run --resume {folder}"))
+}

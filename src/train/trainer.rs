@@ -1,0 +1,185 @@
+//! The loop over epochs and steps of one stage, with everything that is logged and saved on the way.
+
+use std::time::{Duration, Instant};
+
+use super::event::Event;
+use super::records::{ClassroomLine, MetricsLine, NamedValues, Phase, TimingLine};
+use super::results::ModelResult;
+use super::run::{Observer, stopped};
+use super::session::{Place, Session};
+use super::stage::Stage;
+use super::stop::Stop;
+use crate::config::Checkpoints;
+use crate::error::Result;
+use crate::ops::evaluate::Counts;
+
+/// What training a stage needs besides the stage.
+pub(super) struct Trainer<'a> {
+    pub session: &'a mut Session,
+    pub checkpoints: &'a Checkpoints,
+    pub phase: Phase,
+    /// The stage's number, from 0.
+    pub number: usize,
+    pub stop: &'a Stop,
+    /// Results of the stages before, which every checkpoint carries.
+    pub results: &'a [ModelResult],
+}
+
+impl Trainer<'_> {
+    /// Trains `stage` from step `done` to its end; returns the counts of the last weights on the test split.
+    pub fn train(&mut self, stage: &mut Stage, done: usize, observe: &mut Observer<'_>) -> Result<Vec<Counts>> {
+        let steps = stage.steps_per_epoch();
+        let epochs = stage.config().epochs;
+        let mut last = None;
+        for epoch in (done / steps) as u32..epochs {
+            let start = Instant::now();
+            let first = done.saturating_sub(epoch as usize * steps);
+            if first == 0 {
+                for index in 0..stage.learners.len() {
+                    let Stage { learners, state, .. } = stage;
+                    learners[index].reset(state);
+                }
+            }
+            let mut times = Vec::with_capacity(steps);
+            for step in first..steps {
+                let began = Instant::now();
+                stage.step(epoch, step)?;
+                times.push(began.elapsed());
+                let finished = epoch as usize * steps + step + 1;
+                observe(&Event::Step { done: finished });
+                // At an epoch's end the epoch is closed first: its lines belong to what is saved.
+                if step + 1 < steps {
+                    let every = self.checkpoints.every_steps as usize;
+                    if self.stop.requested() {
+                        self.save(stage, finished, true, observe)?;
+                        return Err(stopped(self.session.folder.path(), finished));
+                    }
+                    if every > 0 && finished.is_multiple_of(every) {
+                        self.save(stage, finished, false, observe)?;
+                    }
+                }
+            }
+            let finished = (epoch as usize + 1) * steps;
+            last = self.close_epoch(stage, epoch, observe)?;
+            self.log_time(stage, epoch, start.elapsed(), &mut times)?;
+            let Checkpoints { every_epochs, every_steps, .. } = *self.checkpoints;
+            let due = every_epochs > 0 && ((epoch + 1).is_multiple_of(every_epochs) || epoch + 1 == epochs);
+            let due = due || every_steps > 0 && finished.is_multiple_of(every_steps as usize);
+            if due || self.stop.requested() {
+                self.save(stage, finished, !due, observe)?;
+            }
+            if self.stop.requested() {
+                return Err(stopped(self.session.folder.path(), finished));
+            }
+        }
+        Ok(last.unwrap_or_else(|| stage.test()))
+    }
+
+    /// Validates, tests where that is due, and writes the epoch's lines. The test split is looked at when a model is at its
+    /// best on the validation split, so that the summary can say what that model would have scored, and at the end.
+    fn close_epoch(
+        &mut self,
+        stage: &mut Stage,
+        epoch: u32,
+        observe: &mut Observer<'_>,
+    ) -> Result<Option<Vec<Counts>>> {
+        let validated = stage.validate();
+        let accuracy = |counts: &Counts| counts.top1 / counts.images;
+        let improved: Vec<bool> = match &validated {
+            None => vec![false; stage.learners.len()],
+            Some(counts) => {
+                let best = |index: usize| stage.state.get::<f64>(stage.learners[index].best);
+                counts.iter().enumerate().map(|(i, c)| best(i)[1] == 0.0 || accuracy(c) > best(i)[0]).collect()
+            }
+        };
+        let is_last = epoch + 1 == stage.config().epochs;
+        let tested = (is_last || improved.contains(&true)).then(|| stage.test());
+        if let (Some(validated), Some(tested)) = (&validated, &tested) {
+            for index in (0..improved.len()).filter(|index| improved[*index]) {
+                let best = stage.learners[index].best;
+                let numbers = [accuracy(&validated[index]), f64::from(epoch + 1), accuracy(&tested[index])];
+                stage.state.get_mut::<f64>(best).copy_from_slice(&numbers);
+            }
+        }
+        for index in 0..stage.learners.len() {
+            let line = self.metrics(stage, index, epoch, validated.as_ref().map(|counts| accuracy(&counts[index])));
+            self.session.log_metrics(&line)?;
+            observe(&Event::Metrics(line));
+            for line in classroom(stage, index, epoch) {
+                self.session.log_classroom(&line)?;
+                observe(&Event::Classroom(line));
+            }
+        }
+        Ok(tested.filter(|_| is_last))
+    }
+
+    fn metrics(&self, stage: &Stage, index: usize, epoch: u32, validation_top1: Option<f64>) -> MetricsLine {
+        let learner = &stage.learners[index];
+        let steps = stage.steps_per_epoch();
+        let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
+        let mean = |quantity| learner.mean(&stage.state, quantity, steps as f64);
+        let terms = learner.terms.iter().map(|term| (term.name.clone(), mean(term.value))).collect();
+        MetricsLine {
+            phase: self.phase,
+            method: learner.method.clone(),
+            seed: stage.seed(),
+            role: learner.model.role.clone(),
+            model: learner.model.network.name.clone(),
+            epoch: u64::from(epoch) + 1,
+            step: (u64::from(epoch) + 1) * steps as u64,
+            lr: stage.rate(epoch, steps - 1),
+            loss: stage.state.get::<f64>(learner.loss)[0] / steps as f64,
+            losses: NamedValues(terms),
+            train_top1: trained.top1 / trained.images,
+            validation_top1,
+        }
+    }
+
+    fn log_time(&mut self, stage: &Stage, epoch: u32, whole: Duration, times: &mut [Duration]) -> Result<()> {
+        times.sort_unstable();
+        let training: Duration = times.iter().sum();
+        let images = times.len() * stage.config().batch_size;
+        self.session.log_timing(&TimingLine {
+            phase: self.phase,
+            method: None,
+            seed: stage.seed(),
+            epoch: u64::from(epoch) + 1,
+            seconds: whole.as_secs_f64(),
+            step_ms: times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e3),
+            images_per_second: images as f64 / training.as_secs_f64().max(1e-9),
+            peak_mib: peak_resident_bytes() as f64 / (1024.0 * 1024.0),
+        })
+    }
+
+    fn save(&mut self, stage: &Stage, step: usize, stopped: bool, observe: &mut Observer<'_>) -> Result<()> {
+        let place = Place { stage: self.number, phase: self.phase, step, stopped };
+        self.session.save(stage, place, self.results)?;
+        observe(&Event::Checkpoint { step: step as u64 });
+        Ok(())
+    }
+}
+
+/// How a learner used its mentors in an epoch.
+fn classroom(stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
+    let learner = &stage.learners[index];
+    let mean = |quantity| learner.mean(&stage.state, quantity, stage.steps_per_epoch() as f64);
+    let line = |one: &crate::distill::MentorUse| ClassroomLine {
+        method: learner.method.clone().unwrap_or_default(),
+        seed: stage.seed(),
+        epoch: u64::from(epoch) + 1,
+        mentor: one.role.clone(),
+        rank: one.rank.map(mean),
+        weight: mean(one.weight),
+        temperature: one.temperature.map(mean),
+        active: mean(one.active),
+    };
+    learner.uses.iter().map(line).collect()
+}
+
+/// The largest resident size of this process so far; 0 where the system does not tell.
+pub(crate) fn peak_resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
