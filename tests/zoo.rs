@@ -160,7 +160,7 @@ fn taps_have_the_documented_shapes() {
     }
     for (name, mut expected) in cases {
         let network = cifar(name);
-        let found: Vec<_> = network.taps.iter().map(|(tap, node)| (tap.as_str(), network.nodes[*node].shape)).collect();
+        let found: Vec<_> = network.tap_shapes().collect();
         expected.sort_unstable();
         assert_eq!(found, expected, "{name}");
     }

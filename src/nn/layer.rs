@@ -187,7 +187,7 @@ impl LayerKind {
             Self::OptionAShortcut { out_channels, stride } => {
                 positive(&[("stride", stride)])?;
                 match out_channels.checked_sub(channels) {
-                    Some(added) if added % 2 == 0 => {
+                    Some(added) if added.is_multiple_of(2) => {
                         Ok([height.div_ceil(stride), width.div_ceil(stride), out_channels])
                     }
                     _ => Err(format!("{channels} channels cannot be padded evenly on both sides to {out_channels}")),
@@ -225,7 +225,7 @@ fn positive(values: &[(&str, usize)]) -> Result<(), String> {
 }
 
 fn divides(groups: usize, channels: usize, what: &str) -> Result<(), String> {
-    if channels % groups == 0 {
+    if channels.is_multiple_of(groups) {
         return Ok(());
     }
     Err(format!("{channels} {what} are not a multiple of {groups} groups"))

@@ -176,6 +176,11 @@ impl Network {
         self.taps.iter().find(|(tap, _)| tap == name).map(|(_, node)| *node)
     }
 
+    /// Every tap's name and shape `[H, W, C]`.
+    pub fn tap_shapes(&self) -> impl Iterator<Item = (&str, Map)> {
+        self.taps.iter().map(|(tap, node)| (tap.as_str(), self.nodes[*node].shape))
+    }
+
     /// For every node, whether one of `outputs` depends on it (or is it).
     pub fn needed(&self, outputs: &[usize]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];

@@ -55,30 +55,32 @@ impl Family {
         let source = Source { file: file.to_string(), text: text.to_string() };
         let document = source.parse()?;
         let mut table = Table::new(&source, document.get_ref(), 0..0);
-        let about = match table.take("about") {
-            Some(value) => source.string(value, "`about`")?.trim().to_string(),
-            None => String::new(),
-        };
-        let parameters = match table.take("parameters") {
-            Some(value) => parameters(&source, value)?,
-            None => Vec::new(),
-        };
-        let models = models(&source, table.require("models", "a model file")?, &parameters)?;
-        let init = match table.take("init") {
-            Some(value) => initialisation(&source, value)?,
-            None => Initialisation::default(),
-        };
+        let what = "a model file";
+        let about = table.take("about");
+        let own_parameters = table.take("parameters");
+        let init = table.take("init");
+        let own_blocks = table.take("blocks");
+        // Unknown keys before missing ones: a key that is missing may only be misspelt.
+        let (own_models, network) = (table.take("models"), table.take("network"));
+        table.reject_rest(what)?;
+        let missing = |key: &str| source.error(&(0..0), format!("{what} needs a table `{key}`"), "missing");
+        let (own_models, network) =
+            (own_models.ok_or_else(|| missing("models"))?, network.ok_or_else(|| missing("network"))?);
+
+        let about = about.map_or(Ok(""), |value| source.string(value, "`about`"))?.trim().to_string();
+        let parameters = own_parameters.map_or(Ok(Vec::new()), |value| parameters(&source, value))?;
+        let models = models(&source, own_models, &parameters)?;
+        let init = init.map_or(Ok(Initialisation::default()), |value| initialisation(&source, value))?;
         let mut blocks = Vec::new();
-        if let Some(value) = table.take("blocks") {
+        if let Some(value) = own_blocks {
             for entry in source.table(value, "`blocks`")?.drain() {
                 blocks.push(read::block(&source, &entry.key, entry.value)?);
             }
         }
-        let mut network = source.table(table.require("network", "a model file")?, "`network`")?;
+        let mut network = source.table(network, "`network`")?;
         let layers = network.require("layers", "`network`")?;
         let (layers, layers_span) = (read::steps(&source, layers)?, layers.span());
-        network.finish("`network`")?;
-        table.finish("a model file")?;
+        network.reject_rest("`network`")?;
         drop(document);
         Ok(Self { source, about, parameters, models, init, blocks, layers, layers_span })
     }
@@ -150,7 +152,7 @@ fn initialisation<'a>(source: &'a Source, value: &'a Spanned<DeValue<'a>>) -> Re
         linear_weight: rule("linear_weight")?,
         linear_bias: rule("linear_bias")?,
     };
-    table.finish("`init`")?;
+    table.reject_rest("`init`")?;
     Ok(init)
 }
 
@@ -166,7 +168,7 @@ fn rule<'a>(source: &'a Source, value: &'a Spanned<DeValue<'a>>, key: &str) -> R
         let mut table = source.table(value, key)?;
         let std = table.require("normal", "a rule")?;
         let number = source.number(std, "`normal`")?;
-        table.finish("a rule")?;
+        table.reject_rest("a rule")?;
         if !(number >= 0.0 && number.is_finite()) {
             return Err(source.error(&std.span(), "a standard deviation must be 0 or above", "not one"));
         }

@@ -48,7 +48,7 @@ pub fn block<'a>(source: &'a Source, name: &str, value: Item<'a>) -> Result<Bloc
         }
     }
     let layers = steps(source, table.require("layers", &what)?)?;
-    table.finish(&what)?;
+    table.reject_rest(&what)?;
     Ok(Block { name: name.to_string(), takes, layers })
 }
 
@@ -98,7 +98,7 @@ fn step<'a>(source: &'a Source, item: Item<'a>) -> Result<Step> {
             return Err(source.error(&span, message, "two layers in one"));
         }
     };
-    table.finish(&what)?;
+    table.reject_rest(&what)?;
     Ok(Step { span, when, action })
 }
 

@@ -126,7 +126,7 @@ impl<'a> Table<'a> {
     }
 
     /// An error if a key was not taken.
-    pub fn finish(self, what: &str) -> Result<()> {
+    pub fn reject_rest(&self, what: &str) -> Result<()> {
         match self.entries.first() {
             Some(entry) => Err(self.unknown(entry, what)),
             None => Ok(()),
