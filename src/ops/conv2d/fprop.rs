@@ -24,9 +24,7 @@ impl FpropPlan {
     /// Plans for `geometry` on `level`.
     pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
         let geometry = geometry.flattened();
-        let images = super::images_per_chunk(&geometry);
-        let correlation = Correlation::forward(&geometry, images);
-        Self { geometry, product: ProductPlan::new::<T>(correlation, level, images) }
+        Self { product: ProductPlan::new::<T>(&geometry, Correlation::forward, level), geometry }
     }
 
     /// Elements of workspace that [`Self::run`] needs.

@@ -1,5 +1,6 @@
 //! Two-dimensional convolution, dense, grouped and depthwise.
 
+mod cut;
 mod depthwise;
 mod dgrad;
 mod fprop;
@@ -18,8 +19,3 @@ pub use fprop::FpropPlan;
 pub use geometry::Conv2dGeometry;
 pub use operation::Conv2dOptions;
 pub use wgrad::WgradPlan;
-
-/// Images of one chunk of work. It depends on the shape alone, so that results do not depend on threads.
-fn images_per_chunk(geometry: &Conv2dGeometry) -> usize {
-    geometry.batch.div_ceil(16)
-}

@@ -2,41 +2,14 @@
 
 use rayon::prelude::*;
 
+use super::cut::Machine;
+use super::geometry::Conv2dGeometry;
 use super::taps::{Class, Correlation, Pixel};
 use super::tile::accumulate;
 use crate::simd::{Element, Kernel, Level, Simd, dispatch_on};
 
-/// Lanes and registers of a level, for plans.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Machine {
-    pub lanes: usize,
-}
-
-struct Ask;
-
-impl<T: Element> Kernel<T> for Ask {
-    type Output = Machine;
-    #[inline(always)]
-    fn run<S: Simd<Element = T>>(self) -> Machine {
-        Machine { lanes: S::LANES }
-    }
-}
-
-impl Machine {
-    /// Of `level` for elements `T`.
-    pub fn of<T: Element>(level: Level) -> Self {
-        dispatch_on::<T, _>(level, Ask)
-    }
-}
-
-/// Vectors of columns that a block has, of `vectors` in all.
-pub(super) fn block_vectors(vectors: usize) -> usize {
-    match vectors {
-        1..=4 => vectors,
-        // The fewest blocks that are not wide beyond need.
-        _ => (2..=4).min_by_key(|block| (vectors.div_ceil(*block), *block)).unwrap_or(4),
-    }
-}
+/// What starting and ending a tile costs, in rows of weights.
+const TILE_OVERHEAD: usize = 3;
 
 /// What a result starts from.
 #[derive(Clone, Copy)]
@@ -65,17 +38,36 @@ pub(super) struct ProductPlan {
 }
 
 impl ProductPlan {
-    pub fn new<T: Element>(correlation: Correlation, level: Level, images_per_chunk: usize) -> Self {
+    /// Plans `direction` of `geometry` on `level`.
+    pub fn new<T: Element>(
+        geometry: &Conv2dGeometry,
+        direction: fn(&Conv2dGeometry, usize) -> Correlation,
+        level: Level,
+    ) -> Self {
         let machine = Machine::of::<T>(level);
+        // Few large chunks where many would leave tiles half empty, as on the smallest maps.
+        let candidates = [16, 8].map(|chunks| {
+            let images_per_chunk = geometry.batch.div_ceil(chunks);
+            let correlation = direction(geometry, images_per_chunk);
+            let columns = correlation.result_channels / correlation.groups;
+            let (block, cost) = machine.best_block(columns, |shape| {
+                let tiles = |class: &Class| {
+                    let work: usize = class.segments.iter().map(|segment| segment.len).sum();
+                    class.pixels.len().div_ceil(shape.rows) * (work + TILE_OVERHEAD)
+                };
+                correlation.classes.iter().map(tiles).sum()
+            });
+            (correlation, images_per_chunk, block, cost as f64 / images_per_chunk as f64)
+        });
+        let [many, few] = candidates;
+        let (correlation, images_per_chunk, block, _) = if few.3 < 0.97 * many.3 { few } else { many };
         let columns = correlation.result_channels / correlation.groups;
-        let vectors = columns.div_ceil(machine.lanes);
-        let block = block_vectors(vectors);
         Self {
             level,
             images_per_chunk,
             columns,
             block_columns: block * machine.lanes,
-            padded_columns: vectors * machine.lanes,
+            padded_columns: columns.next_multiple_of(machine.lanes),
             correlation,
         }
     }
@@ -144,7 +136,7 @@ impl<T: Element> Kernel<T> for Chunk<'_, T> {
                 // tables stay inside of them by construction.
                 unsafe {
                     match (S::REGISTERS >= 32, width / S::LANES) {
-                        (true, 1) => self.block::<S, 14, 1>(group, first),
+                        (true, 1) => self.block::<S, 12, 1>(group, first),
                         (true, 2) => self.block::<S, 12, 2>(group, first),
                         (true, 3) => self.block::<S, 8, 3>(group, first),
                         (true, _) => self.block::<S, 6, 4>(group, first),

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::cut::{Machine, TileShape};
 use super::depthwise::DepthwiseWgrad;
 use super::geometry::Conv2dGeometry;
-use super::product::Machine;
 use super::taps::{Correlation, Pixel, Segment};
 use crate::simd::{Element, Kernel, Level, Simd, dispatch_on};
 
@@ -31,6 +31,16 @@ pub struct WgradPlan {
     block_vectors: usize,
 }
 
+/// Tiles of `shape` that `rows` need, those with half the rows counted as halves, times two.
+fn row_tiles(rows: usize, shape: TileShape) -> usize {
+    let rest = match rows % shape.rows {
+        0 => 0,
+        rest if rest > shape.rows / 2 => 2,
+        _ => 1,
+    };
+    2 * (rows / shape.rows) + rest
+}
+
 impl WgradPlan {
     /// Plans for `geometry` on the instruction set in use.
     pub fn new<T: Element>(geometry: &Conv2dGeometry) -> Self {
@@ -40,7 +50,7 @@ impl WgradPlan {
     /// Plans for `geometry` on `level`.
     pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
         let geometry = geometry.flattened();
-        let lanes = Machine::of::<T>(level).lanes;
+        let machine = Machine::of::<T>(level);
         let wanted = (PARTIAL_BUDGET / geometry.weight_count()).clamp(1, TASKS).min(geometry.batch);
         let images_per_chunk = geometry.batch.div_ceil(wanted);
         let chunks = geometry.batch.div_ceil(images_per_chunk);
@@ -52,17 +62,14 @@ impl WgradPlan {
         } else {
             (GROUP_ELEMENTS / image).clamp(1, images_per_chunk)
         };
-        let vectors = geometry.outputs_per_group().div_ceil(lanes);
-        Self {
-            correlation: Correlation::forward(&geometry, images_per_group),
-            level,
-            chunks,
-            images_per_chunk,
-            images_per_group,
-            rows_per_range,
-            block_vectors: super::product::block_vectors(vectors),
-            geometry,
-        }
+        let correlation = Correlation::forward(&geometry, images_per_group);
+        let (block_vectors, _) = machine.best_block(geometry.outputs_per_group(), |shape| {
+            let segments = correlation.classes.iter().flat_map(|class| {
+                class.segments.iter().map(|segment| class.pixels_per_image * row_tiles(segment.len, shape))
+            });
+            segments.sum()
+        });
+        Self { correlation, level, chunks, images_per_chunk, images_per_group, rows_per_range, block_vectors, geometry }
     }
 
     /// Elements of workspace that [`Self::run`] needs.
@@ -245,14 +252,14 @@ impl<T: Element> Range<'_, T> {
                 // tables stay inside of them by construction.
                 unsafe {
                     match (S::REGISTERS >= 32, vectors) {
-                        (true, 1) => self.column::<S, 16, 8, 1>(x, dy, pixels, place),
+                        (true, 1) => self.column::<S, 12, 6, 1>(x, dy, pixels, place),
                         (true, 2) => self.column::<S, 12, 6, 2>(x, dy, pixels, place),
                         (true, 3) => self.column::<S, 8, 4, 3>(x, dy, pixels, place),
                         (true, _) => self.column::<S, 6, 3, 4>(x, dy, pixels, place),
-                        (false, 1) => self.column::<S, 12, 6, 1>(x, dy, pixels, place),
+                        (false, 1) => self.column::<S, 8, 4, 1>(x, dy, pixels, place),
                         (false, 2) => self.column::<S, 6, 3, 2>(x, dy, pixels, place),
                         (false, 3) => self.column::<S, 4, 2, 3>(x, dy, pixels, place),
-                        (false, _) => self.column::<S, 3, 2, 4>(x, dy, pixels, place),
+                        (false, _) => self.column::<S, 3, 1, 4>(x, dy, pixels, place),
                     }
                 }
             }
