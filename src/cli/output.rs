@@ -72,3 +72,29 @@ pub fn explain_panics() {
         }
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const PANIC: &str = "KD_ENGINE_TEST_PANIC";
+
+    /// The test starts itself again as a process that panics.
+    #[test]
+    fn a_panic_is_one_clear_line() {
+        if std::env::var_os(PANIC).is_some() {
+            explain_panics();
+            panic!("deliberate {}", 7);
+        }
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "cli::output::tests::a_panic_is_one_clear_line"]);
+        let output = command.env(PANIC, "1").env_remove("RUST_BACKTRACE").output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let line = stderr.lines().find(|line| line.starts_with("error: this is a fault of kd-engine"));
+        let line = line.unwrap_or_else(|| panic!("no such line in {stderr:?}"));
+        assert!(line.contains("deliberate 7") && line.contains("output.rs:"), "{line}");
+        assert!(!stderr.contains("RUST_BACKTRACE") && !stderr.contains("stack backtrace"), "{stderr}");
+    }
+}

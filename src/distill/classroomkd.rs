@@ -79,6 +79,9 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         if !values.flag("asking") && dtkd {
             return Some(("temperatures", "\"dtkd\" has no meaning with asking = false, which fixes them at 1".into()));
         }
+        if !values.flag("asking") && values.flag("homogeneous") {
+            return Some(("homogeneous", "has no meaning with asking = false, which has no ranks to add to".into()));
+        }
         None
     },
     record,
@@ -121,4 +124,35 @@ fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<
         active: Quantity::Element(made.active, index),
     });
     Ok(Taught { loss: made.loss, terms: std::iter::once(own).chain(of_mentors).collect(), mentors: mentors.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options_of(json: &str) -> ClassroomOptions {
+        options(&DESCRIPTION.from_json(&serde_json::from_str(json).unwrap()).unwrap(), 1)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_loss() {
+        assert_eq!(options_of("{}"), ClassroomOptions::default());
+    }
+
+    #[test]
+    fn every_hyperparameter_reaches_the_loss() {
+        let standard = ClassroomOptions::default;
+        for (json, expected) in [
+            (r#"{"tau": 4}"#, ClassroomOptions { tau: 4.0, ..standard() }),
+            (r#"{"rank_digits": null}"#, ClassroomOptions { rank_digits: None, ..standard() }),
+            (r#"{"rank_scope": "sample"}"#, ClassroomOptions { scope: Scope::Sample, ..standard() }),
+            (r#"{"ranking": "ordinal"}"#, ClassroomOptions { ranking: Ranking::Ordinal, ..standard() }),
+            (r#"{"asking": false}"#, ClassroomOptions { asking: false, ..standard() }),
+            (r#"{"mentoring": false}"#, ClassroomOptions { mentoring: Mentoring::Off, ..standard() }),
+            (r#"{"temperatures": "dtkd"}"#, ClassroomOptions { mentoring: Mentoring::Dtkd, ..standard() }),
+            (r#"{"homogeneous": true}"#, ClassroomOptions { homogeneous: true, ..standard() }),
+        ] {
+            assert_eq!(options_of(json), expected, "{json}");
+        }
+    }
 }
