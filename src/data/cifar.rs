@@ -7,6 +7,7 @@ use std::path::Path;
 use super::archive::{Member, visit};
 use super::dataset::{Dataset, Split, numbered_classes};
 use super::normalisation::Normalisation;
+use super::order::permute;
 use super::pickle::Pickle;
 use super::stream::ByteStream;
 use crate::{Error, Result};
@@ -37,8 +38,25 @@ pub(super) enum Part {
     Names,
 }
 
-/// Pixels and labels of one file: [N, 32, 32, 3] and [N].
-type Batch = (Vec<u8>, Vec<u32>);
+/// Pixels and labels of a split while it is read, in the order in which its files come: [N, 32, 32, 3] and [N].
+#[derive(Default)]
+struct Gathered {
+    images: Vec<u8>,
+    labels: Vec<u32>,
+    /// Which file each image is of, [N].
+    parts: Vec<Part>,
+}
+
+impl Gathered {
+    /// In the order of the files' numbers.
+    fn into_split(mut self) -> Split {
+        let mut order: Vec<usize> = (0..self.parts.len()).collect();
+        order.sort_by_key(|index| self.parts[*index]);
+        let labels = order.iter().map(|index| self.labels[*index]).collect();
+        permute(&mut self.images, IMAGE, order);
+        Split::new(self.images, labels)
+    }
+}
 
 impl Cifar {
     fn name(self) -> &'static str {
@@ -100,15 +118,14 @@ impl Cifar {
     }
 
     /// Records of label bytes and planar pixels, one after the other.
-    fn read_binary(self, mut stream: ByteStream) -> Result<Batch> {
+    fn read_binary(self, mut stream: ByteStream, target: &mut Gathered) -> Result<()> {
         let label_bytes = self.label_bytes();
-        let (mut images, mut labels) = (Vec::new(), Vec::new());
         let mut record = vec![0; label_bytes + IMAGE];
         loop {
             let start = stream.position();
             let filled = stream.fill(&mut record)?;
             if filled == 0 {
-                return Ok((images, labels));
+                return Ok(());
             }
             if filled < record.len() {
                 let message = format!("{filled} bytes are left over: a record has {}", record.len());
@@ -122,13 +139,13 @@ impl Cifar {
                     return Err(stream.error_at(start + index as u64, out_of_range(i64::from(*label), classes)));
                 }
             }
-            labels.push(u32::from(record_labels[fine]));
-            interleave(pixels, &mut images);
+            target.labels.push(u32::from(record_labels[fine]));
+            interleave(pixels, &mut target.images);
         }
     }
 
     /// A pickled dictionary with `data`, [N, 3072], and labels.
-    fn read_python(self, stream: ByteStream) -> Result<Batch> {
+    fn read_python(self, stream: ByteStream, target: &mut Gathered) -> Result<()> {
         let mut pickle = Pickle::read(stream)?;
         let array = pickle.take_array("data")?;
         let key = match self {
@@ -143,20 +160,18 @@ impl Cifar {
         if rows != numbers.len() {
             return Err(pickle.error_about(key, format!("{} labels for {rows} images", numbers.len())));
         }
-        let mut labels = Vec::with_capacity(rows);
         for (label, place) in numbers {
             match usize::try_from(label) {
-                Ok(class) if class < self.classes() => labels.push(class as u32),
+                Ok(class) if class < self.classes() => target.labels.push(class as u32),
                 _ => return Err(pickle.error_at(place, out_of_range(label, self.classes()))),
             }
         }
-        let mut images = Vec::with_capacity(rows * IMAGE);
         let mut planar = [0; IMAGE];
         for row in 0..rows {
             array.copy_row(row, &mut planar);
-            interleave(&planar, &mut images);
+            interleave(&planar, &mut target.images);
         }
-        Ok((images, labels))
+        Ok(())
     }
 
     fn read_names(self, member: Member, binary: bool) -> Result<Vec<String>> {
@@ -197,7 +212,7 @@ fn interleave(planar: &[u8], images: &mut Vec<u8>) {
 /// Reads all files of the set from the folder or archive at `path`.
 pub(super) fn open(path: &Path, set: Cifar) -> Result<Dataset> {
     let mut names = None;
-    let mut batches = BTreeMap::new();
+    let (mut train, mut test) = (Gathered::default(), Gathered::default());
     let mut members: BTreeMap<Part, String> = BTreeMap::new();
     visit(path, |member| {
         let Some((part, binary)) = set.part(member.base_name()) else { return Ok(ControlFlow::Continue(())) };
@@ -215,45 +230,36 @@ pub(super) fn open(path: &Path, set: Cifar) -> Result<Dataset> {
             return Ok(ControlFlow::Continue(()));
         }
         let place = member.name.clone();
-        let batch = if binary { set.read_binary(member.open()?)? } else { set.read_python(member.open()?)? };
-        if batch.1.is_empty() {
+        let target = if part == Part::Test { &mut test } else { &mut train };
+        let before = target.labels.len();
+        let stream = member.open()?;
+        if binary {
+            set.read_binary(stream, target)?
+        } else {
+            set.read_python(stream, target)?
+        }
+        if target.labels.len() == before {
             return Err(Error::request(format!("{}: {place}: byte 0: the file holds no images", path.display())));
         }
-        batches.insert(part, batch);
+        target.parts.resize(target.labels.len(), part);
         Ok(ControlFlow::Continue(()))
     })?;
     let missing: Vec<_> =
-        set.batches().iter().filter(|(_, part)| !batches.contains_key(part)).map(|(name, _)| *name).collect();
+        set.batches().iter().filter(|(_, part)| !members.contains_key(part)).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
         let message = format!("{}: missing {} of {}", path.display(), missing.join(", "), set.name());
         return Err(Error::request(message)
             .help("expected the official archive or its folder, in the binary version (.bin) or the python version"));
     }
-    let test = batches.remove(&Part::Test).unwrap_or_default();
-    let train = concatenate(batches.into_values().collect());
     Dataset {
         name: set.name().to_string(),
         height: SIDE,
         width: SIDE,
         channels: 3,
         classes: names.unwrap_or_else(|| numbered_classes(set.classes())),
-        train: Split::new(train.0, train.1),
-        test: Split::new(test.0, test.1),
+        train: train.into_split(),
+        test: test.into_split(),
         known_normalisation: Some(set.normalisation()),
     }
     .checked()
-}
-
-/// One batch of all; each is freed once it is copied, so that no more than one exists twice.
-fn concatenate(mut batches: Vec<Batch>) -> Batch {
-    if batches.len() == 1 {
-        return batches.pop().unwrap_or_default();
-    }
-    let count = batches.iter().map(|batch| batch.1.len()).sum();
-    let (mut images, mut labels) = (Vec::with_capacity(count * IMAGE), Vec::with_capacity(count));
-    for batch in batches {
-        images.extend_from_slice(&batch.0);
-        labels.extend_from_slice(&batch.1);
-    }
-    (images, labels)
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::archive::visit;
 use super::dataset::{Dataset, Split};
+use super::order::permute;
 use crate::{Error, Result};
 
 /// Images decoded together, in parallel.
@@ -274,25 +275,4 @@ fn sorted(path: &Path, mut gathered: Gathered, labels: &[u32], image_bytes: usiz
     let labels = order.iter().map(|index| keys[*index].0).collect();
     permute(&mut gathered.images, image_bytes, order);
     Ok(Split::new(gathered.images, labels))
-}
-
-/// Moves record `order[i]` to place i, for all i, with room for one record besides.
-fn permute(records: &mut [u8], bytes: usize, mut order: Vec<usize>) {
-    let mut first = vec![0; bytes];
-    for start in 0..order.len() {
-        if order[start] == start {
-            continue;
-        }
-        first.copy_from_slice(&records[start * bytes..(start + 1) * bytes]);
-        let mut place = start;
-        loop {
-            let from = std::mem::replace(&mut order[place], place);
-            if from == start {
-                records[place * bytes..(place + 1) * bytes].copy_from_slice(&first);
-                break;
-            }
-            records.copy_within(from * bytes..(from + 1) * bytes, place * bytes);
-            place = from;
-        }
-    }
 }

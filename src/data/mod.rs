@@ -10,6 +10,7 @@ mod embedded;
 mod folder;
 mod idx;
 mod normalisation;
+mod order;
 mod pickle;
 mod source;
 mod split;
