@@ -1,6 +1,7 @@
 //! The command line: one file per command. Each parses its arguments, calls the engine and prints; none decides.
 
 mod output;
+mod progress;
 
 pub mod bench;
 pub mod eval;
@@ -27,6 +28,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Arguments),
     Presets(presets::Arguments),
     Methods(methods::Arguments),
 }
@@ -34,6 +36,7 @@ enum Command {
 impl Command {
     fn run(self) -> Result<()> {
         match self {
+            Command::Run(arguments) => run::run(&arguments),
             Command::Presets(arguments) => presets::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
         }

@@ -38,6 +38,11 @@ pub fn plain_table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A size in words: MiB with one digit.
+pub fn bytes(count: usize) -> String {
+    format!("{:.1} MiB", count as f64 / (1024.0 * 1024.0))
+}
+
 /// Prints an error to stderr: with colours on a terminal, plainly and unbroken elsewhere.
 pub fn print_error(error: &Error) {
     let terminal = io::stderr().is_terminal();

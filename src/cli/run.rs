@@ -5,7 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{DeviceRequest, Overrides};
+use super::output::{bytes, print};
+use super::progress::{Progress, Show, thread_pool};
+use crate::config::{Config, DeviceRequest, Overrides};
+use crate::error::Result;
+use crate::report::table;
+use crate::train::run::{Forecast, Run};
+use crate::train::stop::Stop;
 
 /// Run an experiment: train the mentors, then the student by each method
 #[derive(Clone, Debug, Args)]
@@ -51,6 +57,66 @@ impl Arguments {
     pub fn overrides(&self) -> Overrides {
         Overrides { sets: self.sets.clone(), epochs: self.epochs, seeds: self.seeds.clone() }
     }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the request is wrong, the work fails, or it was stopped.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    arguments.device.device()?;
+    let pool = thread_pool(arguments.threads)?;
+    // All work happens inside the pool: waiting for it from outside would allocate in every step.
+    pool.install(|| train(arguments))
+}
+
+fn train(arguments: &Arguments) -> Result<()> {
+    let show = match (arguments.json, arguments.quiet) {
+        (true, _) => Show::Json,
+        (false, true) => Show::Nothing,
+        (false, false) => Show::Progress,
+    };
+    let stop = Stop::on_signals()?;
+    let mut progress = Progress::new(show);
+    let outcome = match &arguments.resume {
+        Some(folder) => Run::resume(folder, &stop, &mut |event| progress.on(event))?,
+        None => {
+            let config = Config::load(arguments.config.as_deref(), &arguments.overrides())?;
+            let run = Run::prepare(config.clone())?;
+            if arguments.dry_run {
+                return print(&forecast(&config, &run.forecast()?));
+            }
+            run.start(arguments.out.as_deref(), &stop, &mut |event| progress.on(event))?
+        }
+    };
+    if show == Show::Json {
+        return Ok(());
+    }
+    let report = outcome.folder.join("report.html");
+    print(&format!("{}\nreport: {}\n", table(&outcome.summary), report.display()))
+}
+
+/// The plan in words, after the resolved config.
+fn forecast(config: &Config, forecast: &Forecast) -> String {
+    let mut text = format!("{}\n# the plan\n# data: {}\n", config.to_toml(), forecast.data);
+    let mut total = 0.0;
+    for stage in &forecast.stages {
+        let seconds = stage.time.as_secs_f64();
+        total += seconds;
+        text += &format!(
+            "# {} (seed {}): {}; {} epochs of {} steps, {} operations each; {} of state, {} of arena; about {seconds:.0} s\n",
+            stage.phase,
+            stage.seed,
+            stage.learners.join(", "),
+            stage.epochs,
+            stage.steps_per_epoch,
+            stage.memory.operations,
+            bytes(stage.memory.state),
+            bytes(stage.memory.arena),
+        );
+    }
+    let planned = bytes(forecast.planned_bytes());
+    text + &format!("# memory: {planned} planned, {} of data\n# time: about {total:.0} s\n", bytes(forecast.data_bytes))
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -112,6 +112,7 @@ impl FileSeal {
 }
 
 /// The checkpoints of one run.
+#[derive(Debug)]
 pub struct CheckpointStore {
     folder: PathBuf,
     keep: usize,

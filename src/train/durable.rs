@@ -17,12 +17,13 @@ impl Sink for File {
 }
 
 /// Creates files: the real disk, or a test's.
-pub(crate) trait Disk: Send + Sync {
+pub(crate) trait Disk: std::fmt::Debug + Send + Sync {
     /// Creates the file at `path` or empties it.
     fn create(&self, path: &Path) -> io::Result<Box<dyn Sink>>;
 }
 
 /// The file system.
+#[derive(Debug)]
 pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
@@ -77,6 +78,7 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// A disk with room for `left` more bytes.
+    #[derive(Debug)]
     pub(crate) struct FullDisk {
         pub(crate) left: Arc<AtomicUsize>,
     }
