@@ -5,6 +5,7 @@ mod output;
 pub mod bench;
 pub mod eval;
 pub mod methods;
+pub mod models;
 pub mod parity;
 pub mod presets;
 pub mod report;
@@ -28,6 +29,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Presets(presets::Arguments),
+    Models(models::Arguments),
     Methods(methods::Arguments),
 }
 
@@ -35,6 +37,7 @@ impl Command {
     fn run(self) -> Result<()> {
         match self {
             Command::Presets(arguments) => presets::run(&arguments),
+            Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
         }
     }
