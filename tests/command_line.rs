@@ -66,6 +66,23 @@ fn methods_are_listed_for_people_and_programs() {
 }
 
 #[test]
+fn models_are_listed_for_people_and_programs() {
+    let list = succeeds(&["models"]);
+    assert!(list.lines().any(|line| line.starts_with("resnet8 ") && line.contains(" 83,892 ")), "{list}");
+    let read = |arguments: &[&str]| -> serde_json::Value { serde_json::from_str(&succeeds(arguments)).unwrap() };
+    let document = read(&["models", "--json"]);
+    let models = document["models"].as_array().unwrap();
+    let resnet20 = models.iter().find(|model| model["name"] == "resnet20").unwrap();
+    assert_eq!(resnet20["params"], 278_324);
+    assert_eq!(resnet20["features"][1], serde_json::json!({ "name": "f1", "shape": [16, 32, 32] }));
+    let grey = read(&["models", "resnet8", "--json", "--channels", "1", "--classes", "10", "--resolution", "28"]);
+    assert_eq!(grey["models"].as_array().unwrap().len(), 1);
+    assert_eq!(grey["models"][0]["features"][0]["shape"], serde_json::json!([16, 28, 28]));
+    refused(&["models", "resnet9"], &["error: no model is called `resnet9`", "did you mean"]);
+    refused(&["models", "--resolution", "0"], &["--resolution"]);
+}
+
+#[test]
 fn wrong_usage_ends_with_status_2() {
     refused(&[], &["Usage: kd-engine"]);
     refused(&["preset"], &["unrecognized subcommand 'preset'", "presets"]);

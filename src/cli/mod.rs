@@ -6,6 +6,7 @@ mod progress;
 pub mod bench;
 pub mod eval;
 pub mod methods;
+pub mod models;
 pub mod parity;
 pub mod presets;
 pub mod report;
@@ -30,6 +31,7 @@ struct CommandLine {
 enum Command {
     Run(run::Arguments),
     Presets(presets::Arguments),
+    Models(models::Arguments),
     Methods(methods::Arguments),
 }
 
@@ -38,6 +40,7 @@ impl Command {
         match self {
             Command::Run(arguments) => run::run(&arguments),
             Command::Presets(arguments) => presets::run(&arguments),
+            Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
         }
     }

@@ -1,9 +1,10 @@
 //! Who learns from whom: the table `[classroom]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::reader::{Item, Reader};
 use crate::error::Result;
+use crate::nn::zoo;
 
 /// Who learns from whom.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +20,7 @@ pub struct ClassroomConfig {
 /// A model, and where its weights come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelChoice {
-    /// A name of the zoo, or the absolute path of a TOML file that describes a model.
+    /// A name of the zoo, or the absolute path of a TOML file that describes models, with `:model` where it has several.
     pub model: String,
     /// A file of weights or an earlier run's folder, absolute. None: a mentor is pretrained in the same run, a
     /// student starts from its seed.
@@ -59,15 +60,18 @@ impl ModelChoice {
     }
 }
 
-/// A name stands for itself, a file for its absolute path.
+/// A name of the zoo stands for itself, a file (`file.toml`, or `file.toml:model` where it has several) for its
+/// absolute path.
 fn model(item: &Item<'_>) -> Result<String> {
     let text = item.text()?;
-    match text {
-        "" => Err(item.error("expected a model's name or file, found an empty text")),
-        _ if text.ends_with(".toml") => {
-            // `file` has checked that the path is UTF-8.
-            Ok(item.file()?.to_string_lossy().into_owned())
-        }
-        _ => Ok(text.to_string()),
+    if let Some(file) = zoo::own_file(text).and_then(Path::to_str) {
+        let absolute = item.absolute(file)?;
+        // `absolute` has checked that the path is UTF-8.
+        return Ok(absolute.to_string_lossy().into_owned() + &text[file.len()..]);
+    }
+    let names = zoo::names();
+    match names.iter().any(|name| name == text) {
+        true => Ok(text.to_string()),
+        false => Err(item.unknown("model", names.iter().map(String::as_str))),
     }
 }

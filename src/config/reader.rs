@@ -220,6 +220,14 @@ impl<'a> Item<'a> {
         if text.is_empty() {
             return Err(self.error("expected a path, found an empty text"));
         }
+        self.absolute(text)
+    }
+
+    /// `text` as an absolute path, as [`Item::file`] makes it.
+    ///
+    /// # Errors
+    /// Where the path cannot be made absolute, or is not UTF-8 then.
+    pub fn absolute(&self, text: &str) -> Result<PathBuf> {
         let path = std::path::absolute(self.node.place.source.folder.join(text))
             .map_err(|error| self.error(format!("{text} cannot be made an absolute path: {error}")))?;
         match path.to_str() {

@@ -219,7 +219,9 @@ fn data_that_cannot_be_is_refused() {
 fn classrooms_and_methods_that_do_not_fit_are_refused() {
     refused("", &["`classroom` is missing"]);
     refused("[classroom]\n", &["`classroom.student` is missing", "my.toml:1:"]);
-    refused("[classroom]\nstudent = \"\"\n", &["classroom.student: expected a model's name"]);
+    refused("[classroom]\nstudent = \"\"\n", &["classroom.student: unknown model ``", "my.toml:2:"]);
+    refused("[classroom]\nstudent = \"resnet9\"\n", &["unknown model `resnet9`", "did you mean `resnet", "my.toml:2:"]);
+    refused("[classroom]\nstudent = \"transformer\"\n", &["expected one of: resnet8, resnet14"]);
     refused("[classroom]\nstudent = { weights = \"x\" }\n", &["`classroom.student.model` is missing", "my.toml:2:"]);
     refused(&format!("methods = []\n{MINIMAL}"), &["expected at least one method", "my.toml:1:"]);
     for (lines, phrases) in [
@@ -246,6 +248,14 @@ fn classrooms_and_methods_that_do_not_fit_are_refused() {
     refused(&format!("{taught}{twice}"), &["two methods are called `kd`", "label = "]);
     let labelled = format!("{taught}{twice}label = \"kd-2\"\n");
     assert_eq!(read(&labelled).unwrap().methods[1].label, "kd-2");
+}
+
+#[test]
+fn a_users_own_model_stands_wherever_a_name_can() {
+    let text = "[classroom]\nstudent = \"nets/mine.toml\"\npeers = [{ model = \"mine.toml:small\" }]\n";
+    let classroom = read(text).unwrap().classroom;
+    assert_eq!(classroom.student.model, "/somewhere/nets/mine.toml");
+    assert_eq!(classroom.peers[0].model, "/somewhere/mine.toml:small");
 }
 
 #[test]
@@ -380,7 +390,12 @@ fn a_path() -> impl Strategy<Value = PathBuf> {
 }
 
 fn a_choice() -> impl Strategy<Value = ModelChoice> {
-    (a_name(), proptest::option::of(a_path())).prop_map(|(name, weights)| ModelChoice { model: name, weights })
+    let model = prop_oneof![
+        proptest::sample::select(crate::nn::zoo::names()),
+        a_path().prop_map(|path| format!("{}.toml", path.display())),
+        a_path().prop_map(|path| format!("{}.toml:mine", path.display())),
+    ];
+    (model, proptest::option::of(a_path())).prop_map(|(model, weights)| ModelChoice { model, weights })
 }
 
 fn a_schedule(epochs: u32, lr: f64) -> impl Strategy<Value = Schedule> {
