@@ -44,9 +44,9 @@ impl Bundle {
 pub struct Expanded<T>([T; WIDEST]);
 
 impl<T: Element> Expanded<T> {
-    /// Empty room.
+    /// Room that holds nothing yet.
     #[inline(always)]
-    pub fn new() -> Self {
+    pub fn empty() -> Self {
         Self([T::ZERO; WIDEST])
     }
 
@@ -269,8 +269,8 @@ unsafe fn sum_group<S: Simd, const SUMS: usize, const VECTORS: usize>(
     unsafe {
         let mut accumulators = [[S::zero(); SUMS]; VECTORS];
         let mut columns = [sum.columns(column, lanes(0)); VECTORS];
-        for vector in 1..VECTORS {
-            columns[vector] = sum.columns(column + vector * S::LANES, lanes(vector));
+        for (vector, slot) in columns.iter_mut().enumerate().skip(1) {
+            *slot = sum.columns(column + vector * S::LANES, lanes(vector));
         }
         // Two loops, so that the one over full vectors has no masks in it.
         if last == S::LANES {
@@ -292,9 +292,9 @@ unsafe fn sum_group<S: Simd, const SUMS: usize, const VECTORS: usize>(
         }
         // The rows of a bundle fold onto its channels, in order.
         let mut folded = [S::Element::ZERO; 16];
-        for vector in 0..VECTORS {
-            for index in 0..SUMS {
-                S::store(folded.as_mut_ptr(), accumulators[vector][index]);
+        for (vector, accumulators) in accumulators.into_iter().enumerate() {
+            for (index, accumulator) in accumulators.into_iter().enumerate() {
+                S::store(folded.as_mut_ptr(), accumulator);
                 for (lane, &value) in folded[..lanes(vector)].iter().enumerate() {
                     let channel = (column + vector * S::LANES + lane) % bundle.channels;
                     *sums.add(index * bundle.channels + channel) += value;
