@@ -44,9 +44,9 @@ impl Bundle {
 pub struct Expanded<T>([T; WIDEST]);
 
 impl<T: Element> Expanded<T> {
-    /// Empty room.
+    /// Room that holds nothing yet.
     #[inline(always)]
-    pub fn new() -> Self {
+    pub fn empty() -> Self {
         Self([T::ZERO; WIDEST])
     }
 
@@ -151,10 +151,71 @@ pub unsafe fn sum_rows<S: Simd, const SUMS: usize>(
         for index in 0..SUMS * bundle.channels {
             *sums.add(index) = S::Element::ZERO;
         }
+        if bundle.channels > SUM_VECTORS * S::LANES {
+            return sum_wide::<S, SUMS>(sum, bundle.channels, rows, sums);
+        }
         sum_columns(sum, bundle, 0, bundles, bundle.width(), sums);
         if rest > 0 {
             sum_columns::<S, SUMS>(sum, bundle, bundles * bundle.width(), 1, rest * bundle.channels, sums);
         }
+    }
+}
+
+/// Rows that [`sum_wide`] walks at once: memory is read as so many streams, and accumulators are touched that seldom.
+const STREAMS: usize = 8;
+
+/// Sums of rows too wide for registers: the accumulators stay in `sums`.
+///
+/// # Safety
+/// As for [`sum_rows`].
+#[inline(always)]
+unsafe fn sum_wide<S: Simd, const SUMS: usize>(
+    sum: impl Sum<S, SUMS>,
+    channels: usize,
+    rows: usize,
+    sums: *mut S::Element,
+) {
+    let streams = rows - rows % STREAMS;
+    // SAFETY: first the rows in blocks of streams, then those left over.
+    unsafe {
+        for row in (0..streams).step_by(STREAMS) {
+            sum_streams::<S, SUMS, STREAMS>(sum, channels, row, sums);
+        }
+        for row in streams..rows {
+            sum_streams::<S, SUMS, 1>(sum, channels, row, sums);
+        }
+    }
+}
+
+/// Adds rows `row..row + ROWS` to `sums`.
+///
+/// # Safety
+/// As for [`sum_rows`].
+#[inline(always)]
+unsafe fn sum_streams<S: Simd, const SUMS: usize, const ROWS: usize>(
+    sum: impl Sum<S, SUMS>,
+    channels: usize,
+    row: usize,
+    sums: *mut S::Element,
+) {
+    let mut column = 0;
+    while column < channels {
+        let lanes = S::LANES.min(channels - column);
+        // SAFETY: `column + lanes` is at most `channels`.
+        unsafe {
+            let columns = sum.columns(column, lanes);
+            let mut accumulators = [S::zero(); SUMS];
+            for (index, accumulator) in accumulators.iter_mut().enumerate() {
+                *accumulator = S::load_up_to(sums.add(index * channels + column), lanes);
+            }
+            for stream in 0..ROWS {
+                sum.add((row + stream) * channels + column, lanes, columns, &mut accumulators);
+            }
+            for (index, accumulator) in accumulators.into_iter().enumerate() {
+                S::store_up_to(sums.add(index * channels + column), accumulator, lanes);
+            }
+        }
+        column += S::LANES;
     }
 }
 
@@ -208,8 +269,8 @@ unsafe fn sum_group<S: Simd, const SUMS: usize, const VECTORS: usize>(
     unsafe {
         let mut accumulators = [[S::zero(); SUMS]; VECTORS];
         let mut columns = [sum.columns(column, lanes(0)); VECTORS];
-        for vector in 1..VECTORS {
-            columns[vector] = sum.columns(column + vector * S::LANES, lanes(vector));
+        for (vector, slot) in columns.iter_mut().enumerate().skip(1) {
+            *slot = sum.columns(column + vector * S::LANES, lanes(vector));
         }
         // Two loops, so that the one over full vectors has no masks in it.
         if last == S::LANES {
@@ -231,9 +292,9 @@ unsafe fn sum_group<S: Simd, const SUMS: usize, const VECTORS: usize>(
         }
         // The rows of a bundle fold onto its channels, in order.
         let mut folded = [S::Element::ZERO; 16];
-        for vector in 0..VECTORS {
-            for index in 0..SUMS {
-                S::store(folded.as_mut_ptr(), accumulators[vector][index]);
+        for (vector, accumulators) in accumulators.into_iter().enumerate() {
+            for (index, accumulator) in accumulators.into_iter().enumerate() {
+                S::store(folded.as_mut_ptr(), accumulator);
                 for (lane, &value) in folded[..lanes(vector)].iter().enumerate() {
                     let channel = (column + vector * S::LANES + lane) % bundle.channels;
                     *sums.add(index * bundle.channels + channel) += value;

@@ -53,7 +53,7 @@ impl<T: Element> Kernel<T> for ChunkStatistics<T> {
         let bundle = Bundle::new(self.channels, S::LANES, SUM_VECTORS);
         let scale = T::ONE / T::from_f64(self.rows as f64);
         let (mean, squares) = (self.statistics, self.statistics.wrapping_add(self.channels));
-        let mut room = Expanded::new();
+        let mut room = Expanded::empty();
         // SAFETY: `chunk_statistics` gives `rows` rows of `x`, and room for two rows of statistics.
         unsafe {
             sum_rows::<S, 1>(Total { x: self.x }, bundle, self.rows, mean);
@@ -256,7 +256,7 @@ impl<T: Element, const RESIDUAL: bool, const RELU: bool> Kernel<T> for Normalise
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
-        let (mut scale, mut shift) = (Expanded::new(), Expanded::new());
+        let (mut scale, mut shift) = (Expanded::empty(), Expanded::empty());
         // SAFETY: `normalise` gives `rows` rows, and tables of `channels`.
         unsafe {
             let scale = scale.fill(self.map.scale, bundle);

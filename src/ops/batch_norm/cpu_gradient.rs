@@ -111,7 +111,7 @@ impl<T: Element, const MASK: u8> Kernel<T> for ChunkSums<T, MASK> {
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, SUM_VECTORS);
-        let (mut mean, mut scale, mut shift) = (Expanded::new(), Expanded::new(), Expanded::new());
+        let (mut mean, mut scale, mut shift) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
         // SAFETY: `chunk_sums` gives `rows` rows, and tables of `channels`.
         unsafe {
             let mean = mean.fill(self.input.mean, bundle);
@@ -315,8 +315,8 @@ impl<T: Element, const MASK: u8, const TERMS: bool> Kernel<T> for GradientRows<T
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
-        let (mut scale, mut shift) = (Expanded::new(), Expanded::new());
-        let (mut slope, mut constant) = (Expanded::new(), Expanded::new());
+        let (mut scale, mut shift) = (Expanded::empty(), Expanded::empty());
+        let (mut slope, mut constant) = (Expanded::empty(), Expanded::empty());
         let mut map = self.map;
         // SAFETY: `input_gradient` gives `rows` rows, and tables of `channels`.
         unsafe {

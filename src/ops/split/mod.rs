@@ -1,7 +1,5 @@
 //! Slices of channels. The gradient puts the slices' gradients side by side again, zeros where nothing flows.
 
-use std::ops::Range;
-
 use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, copy_columns};
 use crate::ops::concat::with_channels;
@@ -29,14 +27,14 @@ impl Tape {
             )));
         }
         let mut start = 0;
-        let ranges: Vec<Range<usize>> = widths
+        let parts: Vec<(usize, usize)> = widths
             .iter()
             .map(|width| {
                 start += width;
-                start - width..start
+                (start - width, *width)
             })
             .collect();
-        Ok(self.take_channels(x, &ranges))
+        Ok(self.take_channels(x, &parts))
     }
 
     /// Channels `start..start + width` of `x`.
@@ -51,13 +49,14 @@ impl Tape {
         if width == shape.channels() {
             return Ok(x);
         }
-        Ok(self.take_channels(x, &[start..start + width])[0])
+        Ok(self.take_channels(x, &[(start, width)])[0])
     }
 
-    fn take_channels(&mut self, x: ValueId, ranges: &[Range<usize>]) -> Vec<ValueId> {
+    /// One value per (first channel, width).
+    fn take_channels(&mut self, x: ValueId, parts: &[(usize, usize)]) -> Vec<ValueId> {
         let (dtype, shape) = (self.dtype(x), self.shape(x));
-        let outputs: Vec<_> = ranges.iter().map(|range| ("slice", dtype, with_channels(shape, range.len()))).collect();
-        self.record(Split { starts: ranges.iter().map(|range| range.start).collect() }, &[x], &outputs)
+        let outputs: Vec<_> = parts.iter().map(|(_, width)| ("slice", dtype, with_channels(shape, *width))).collect();
+        self.record(Split { starts: parts.iter().map(|(start, _)| *start).collect() }, &[x], &outputs)
     }
 }
 
