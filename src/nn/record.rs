@@ -31,6 +31,8 @@ pub struct Forward {
 struct Fusion {
     /// The node that the fused pass makes: the ReLU or the addition.
     end: usize,
+    /// The addition, where there is one; the end, or what the ReLU at the end reads.
+    addition: Option<usize>,
     /// The other operand of the addition.
     residual: Option<usize>,
     relu: bool,
@@ -63,12 +65,15 @@ impl Model {
         outputs.push(network.logits);
         let needed = network.needed(&outputs);
         let fusions = fusions(network, &needed, &outputs);
+        let taken_in = |node: usize| {
+            fusions[node].is_some() || fusions.iter().flatten().any(|fusion| fusion.addition == Some(node))
+        };
         let mut values: Vec<Option<ValueId>> = vec![None; network.nodes.len()];
         values[0] = Some(images);
         for node in (1..network.nodes.len()).filter(|node| needed[*node]) {
             let made = match fusions.iter().position(|f| f.is_some_and(|f| f.end == node)) {
                 Some(norm) => Some(self.batch_norm(tape, layout, &values, norm, fusions[norm], mode)?),
-                None if fusions[node].is_some() => None, // Made at the end of its fusion.
+                None if taken_in(node) => None, // Made at the end of its fusion.
                 None => self.layer(tape, layout, &values, node, mode)?,
             };
             values[node] = made;
@@ -101,7 +106,7 @@ impl Model {
                 tape.conv2d(inputs[0], weight, bias, options)?
             }
             LayerKind::BatchNorm { .. } => {
-                let alone = Fusion { end: node, residual: None, relu: false };
+                let alone = Fusion { end: node, ..Fusion::default() };
                 self.batch_norm(tape, layout, values, node, Some(alone), mode)?
             }
             LayerKind::Relu => tape.relu(inputs[0])?,
@@ -184,12 +189,13 @@ fn fusions(network: &Network, needed: &[bool], outputs: &[usize]) -> Vec<Option<
         let Some(next) = reader(node) else { continue };
         let following = &network.nodes[next];
         if following.kind == LayerKind::Relu {
-            fusions[node] = Some(Fusion { end: next, residual: None, relu: true });
+            fusions[node] = Some(Fusion { end: next, relu: true, ..Fusion::default() });
         } else if following.kind == LayerKind::Add && following.inputs.len() == 2 && !taken[next] {
             taken[next] = true; // Of two BatchNorms that meet in an addition one takes it in.
             let other = following.inputs.iter().copied().find(|input| *input != node);
             let relu = relu_after(next);
-            fusions[node] = Some(Fusion { end: relu.unwrap_or(next), residual: other, relu: relu.is_some() });
+            let end = relu.unwrap_or(next);
+            fusions[node] = Some(Fusion { end, addition: Some(next), residual: other, relu: relu.is_some() });
         }
     }
     fusions
