@@ -50,7 +50,7 @@ impl Conv2dGeometry {
             return Err(Error::request(format!("convolution: {name} must be at least 1, got 0 in {self:?}")));
         }
         for (name, channels) in [("input", self.in_channels), ("output", self.out_channels)] {
-            if channels % self.groups != 0 {
+            if !channels.is_multiple_of(self.groups) {
                 return Err(Error::request(format!(
                     "convolution: {channels} {name} channels cannot be cut into {} equal groups",
                     self.groups

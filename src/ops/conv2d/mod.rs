@@ -1,5 +1,7 @@
 //! Two-dimensional convolution, dense, grouped and depthwise.
 
+#![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
+
 mod cut;
 mod depthwise;
 mod dgrad;

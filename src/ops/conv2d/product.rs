@@ -8,6 +8,8 @@ use super::taps::{Class, Correlation, Pixel};
 use super::tile::accumulate;
 use crate::simd::{Element, Kernel, Level, Simd, dispatch_on};
 
+/// Elements of both activations that one chunk has at most, unless one image has more.
+const CHUNK_ELEMENTS: usize = 1 << 17;
 /// What starting and ending a tile costs, in rows of weights.
 const TILE_OVERHEAD: usize = 3;
 
@@ -45,8 +47,10 @@ impl ProductPlan {
         level: Level,
     ) -> Self {
         let machine = Machine::of::<T>(level);
-        // Few large chunks where many would leave tiles half empty, as on the smallest maps.
-        let candidates = [16, 8].map(|chunks| {
+        // A chunk's activations stay in the second-level cache; and few large chunks where many would leave tiles half
+        // empty, as on the smallest maps.
+        let many = (geometry.input_count() + geometry.output_count()).div_ceil(CHUNK_ELEMENTS).max(16);
+        let candidates = [many, if many > 16 { many } else { 8 }].map(|chunks| {
             let images_per_chunk = geometry.batch.div_ceil(chunks);
             let correlation = direction(geometry, images_per_chunk);
             let columns = correlation.result_channels / correlation.groups;
