@@ -16,6 +16,8 @@ pub struct Learner {
     pub model: Model,
     /// The method's label; `None` for a mentor that learns from the labels.
     pub method: Option<String>,
+    /// Under which its state stands.
+    prefix: String,
     /// The terms of the loss.
     pub terms: Vec<Term>,
     /// How the method uses its mentors.
@@ -62,6 +64,7 @@ impl Learner {
         let classes = model.network.classes;
         Self {
             method,
+            prefix: prefix.to_string(),
             terms: Vec::new(),
             uses: Vec::new(),
             velocities,
@@ -85,7 +88,6 @@ impl Learner {
         layout: &mut StateLayout,
         shared: Shared,
         config: &TrainConfig,
-        prefix: &str,
         teach: impl Fn(&mut Tape, &Lesson) -> Result<Taught>,
         lesson: impl Fn(ValueId) -> Lesson,
     ) -> Result<()> {
@@ -118,17 +120,11 @@ impl Learner {
                 tape.sgd(group, rate, broken, options)?;
             }
         }
-        self.record_totals(tape, layout, &taught, prefix)
+        self.record_totals(tape, layout, &taught)
     }
 
     /// Sums the loss, its terms and what the method says of its mentors over the steps of an epoch.
-    fn record_totals(
-        &mut self,
-        tape: &mut Tape,
-        layout: &mut StateLayout,
-        taught: &Taught,
-        prefix: &str,
-    ) -> Result<()> {
+    fn record_totals(&mut self, tape: &mut Tape, layout: &mut StateLayout, taught: &Taught) -> Result<()> {
         let loss = tape.state(layout, self.loss);
         tape.accumulate_into(taught.loss, loss)?;
         self.terms = taught.terms.clone();
@@ -141,7 +137,7 @@ impl Learner {
         for quantity in quantities {
             let Quantity::Element(value, _) = quantity else { continue };
             if self.sums.iter().all(|(known, _)| *known != value) {
-                let name = format!("{prefix}/sum/{}", self.sums.len());
+                let name = format!("{}/sum/{}", self.prefix, self.sums.len());
                 let sum = layout.declare(name, DType::F64, [tape.shape(value).count()]);
                 let sum_value = tape.state(layout, sum);
                 tape.accumulate_into(value, sum_value)?;

@@ -131,8 +131,7 @@ impl Stage {
                 teachers,
                 label_smoothing: config.label_smoothing,
             };
-            let prefix = prefix(&learner.model.role, learner.method.as_deref());
-            learner.record(&mut tape, &mut layout, shared, config, &prefix, teach, lesson)?;
+            learner.record(&mut tape, &mut layout, shared, config, teach, lesson)?;
         }
         let train = Plan::new(&tape, &layout);
         let counted = || learners.iter().map(|learner| (&learner.model, learner.evaluated));
