@@ -58,12 +58,22 @@ impl DgradPlan {
         let packed = &mut workspace[..self.product.packed_len()];
         let (outputs, channels) = (geometry.outputs_per_group(), geometry.channels_per_group());
         let taps = geometry.kernel[0] * geometry.kernel[1];
-        self.product.pack(packed, |group, row, first, out| {
-            // The kernel turned around and transposed: row (turned tap, k), column c.
-            let tap = taps - 1 - row / outputs;
-            let from = (tap * channels + first) * geometry.out_channels + group * outputs + row % outputs;
-            for (c, out) in out.iter_mut().enumerate() {
-                *out = weights[from + c * geometry.out_channels];
+        self.product.pack(packed, |block, packed| {
+            // The kernel turned around and transposed: row (turned tap, k), column c. A few rows at a time, so that
+            // the lines they are written to stay in the cache.
+            const ROWS: usize = 16;
+            for (turned, packed) in packed.chunks_mut(outputs * block.width).enumerate() {
+                let from = (taps - 1 - turned) * channels + block.first;
+                for (piece, packed) in packed.chunks_mut(ROWS * block.width).enumerate() {
+                    let first = block.group * outputs + piece * ROWS;
+                    let rows = packed.len() / block.width;
+                    for c in 0..block.real {
+                        let values = &weights[(from + c) * geometry.out_channels + first..][..rows];
+                        for (row, value) in values.iter().enumerate() {
+                            packed[row * block.width + c] = *value;
+                        }
+                    }
+                }
             }
         });
         let packed = &*packed;

@@ -24,6 +24,18 @@ pub(super) enum Start<'a, T> {
     Tensor(&'a [T]),
 }
 
+/// A block of columns of the weight matrix of one group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub group: usize,
+    /// Its first column.
+    pub first: usize,
+    /// Columns as packed: whole vectors.
+    pub width: usize,
+    /// Columns that are real.
+    pub real: usize,
+}
+
 /// A planned product: tables, how columns are blocked, how images are cut into chunks.
 #[derive(Debug)]
 pub(super) struct ProductPlan {
@@ -85,18 +97,17 @@ impl ProductPlan {
         self.correlation.rows * self.padded_columns
     }
 
-    /// Packs the weight matrix of every group into blocks of columns `[block][row][column]`, padded with zeros.
-    /// `fill(group, row, first column, out)` writes consecutive columns of one row.
-    pub fn pack<T: Element>(&self, packed: &mut [T], fill: impl Fn(usize, usize, usize, &mut [T]) + Sync) {
+    /// Packs the weight matrix of every group into blocks of columns `[block][row][column]`; `fill` writes the real
+    /// columns of one block, the others are zeros.
+    pub fn pack<T: Element>(&self, packed: &mut [T], fill: impl Fn(Block, &mut [T]) + Sync) {
         let rows = self.correlation.rows;
         packed.par_chunks_mut(self.group_len()).enumerate().for_each(|(group, packed)| {
-            packed.par_chunks_mut(rows * self.block_columns).enumerate().for_each(|(block, packed)| {
-                let width = packed.len() / rows;
-                let first = block * self.block_columns;
+            packed.par_chunks_mut(rows * self.block_columns).enumerate().for_each(|(index, packed)| {
+                let (first, width) = (index * self.block_columns, packed.len() / rows);
                 let real = width.min(self.columns - first);
-                for (row, out) in packed.chunks_mut(width).enumerate() {
-                    fill(group, row, first, &mut out[..real]);
-                    out[real..].fill(T::ZERO);
+                fill(Block { group, first, width, real }, packed);
+                if real < width {
+                    packed.chunks_mut(width).for_each(|row| row[real..].fill(T::ZERO));
                 }
             });
         });

@@ -242,30 +242,3 @@ fn what_has_no_output_is_refused() {
         assert_eq!(error.exit_status(), 2);
     }
 }
-
-#[test]
-fn statistics_of_every_chunk_are_those_of_its_rows() {
-    for case in CASES {
-        let geometry = geometry(case);
-        let (i, expected) = (inputs::<f64>(&geometry), run::<f64>(&geometry, Level::current()).y);
-        let plan = FpropPlan::new::<f64>(&geometry);
-        let chunks = plan.statistics_chunks();
-        let channels = geometry.out_channels;
-        let mut y = vec![f64::NAN; expected.len()];
-        let mut statistics = vec![f64::NAN; chunks.count() * 2 * channels];
-        let mut workspace = vec![f64::NAN; plan.workspace_len()];
-        plan.run_with_statistics(&i.x, &i.weights, Some(&i.bias), &mut y, &mut statistics, &mut workspace);
-        assert_eq!(y, expected);
-        for (chunk, statistics) in statistics.chunks(2 * channels).enumerate() {
-            let rows = chunks.range(chunk);
-            for k in 0..channels {
-                let values = || rows.clone().map(|row| y[row * channels + k]);
-                let mean = values().sum::<f64>() / rows.len() as f64;
-                let squares: f64 = values().map(|value| (value - mean).powi(2)).sum();
-                let found = (statistics[k], statistics[channels + k]);
-                let close = (found.0 - mean).abs() <= 1e-12 && (found.1 - squares).abs() <= 1e-11 * (1.0 + squares);
-                assert!(close, "{geometry:?}, chunk {chunk}, channel {k}: {found:?}, not {:?}", (mean, squares));
-            }
-        }
-    }
-}
