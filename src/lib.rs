@@ -11,6 +11,7 @@ pub mod distill;
 pub mod error;
 pub mod nn;
 pub mod ops;
+pub mod parity;
 pub mod random;
 pub mod report;
 pub mod simd;

@@ -123,7 +123,14 @@ fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<
         temperature: Some(Quantity::Element(made.temperatures, index)),
         active: Quantity::Element(made.active, index),
     });
-    Ok(Taught { loss: made.loss, terms: std::iter::once(own).chain(of_mentors).collect(), mentors: mentors.collect() })
+    let details = vec![
+        ("rank", made.ranks),
+        ("weight", made.weights),
+        ("temperature", made.temperatures),
+        ("active", made.active),
+    ];
+    let terms = std::iter::once(own).chain(of_mentors).collect();
+    Ok(Taught { loss: made.loss, terms, mentors: mentors.collect(), details })
 }
 
 #[cfg(test)]

@@ -22,5 +22,5 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 pub fn record(tape: &mut Tape, lesson: &Lesson) -> Result<Taught> {
     let loss = lesson.cross_entropy(tape)?;
     let terms = vec![Term { name: "cross_entropy".into(), value: Quantity::Element(loss, 0) }];
-    Ok(Taught { loss, terms, mentors: Vec::new() })
+    Ok(Taught { loss, terms, mentors: Vec::new(), details: Vec::new() })
 }

@@ -60,5 +60,6 @@ fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<
             temperature: Some(Quantity::Constant(temperature)),
             active: Quantity::Constant(1.0),
         }],
+        details: Vec::new(),
     })
 }

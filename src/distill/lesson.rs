@@ -35,6 +35,8 @@ pub struct Taught {
     pub terms: Vec<Term>,
     /// How the method used each mentor; empty for methods without mentors.
     pub mentors: Vec<MentorUse>,
+    /// Values of the method's own that tell how the loss came about, under the names that parity cases have for them.
+    pub details: Vec<(&'static str, ValueId)>,
 }
 
 /// A named part of the loss.

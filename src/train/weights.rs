@@ -242,7 +242,7 @@ fn convert<const N: usize>(bytes: &[u8], element: impl Fn([u8; N]) -> f32) -> Ve
 }
 
 /// Reads the header and checks that the tensors cover the file; says at which byte it goes wrong.
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
     let size = bytes.len();
     SafeTensors::deserialize(bytes).map_err(|error| {
         let header = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));

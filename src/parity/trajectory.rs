@@ -1,0 +1,185 @@
+//! A few steps of a whole classroom: the student learns, its mentors are frozen.
+
+use serde_json::{Map, Value};
+
+use super::batch::{Batch, image_extents, network, parameter_inputs, set_parameters};
+use super::loss::{lesson, mentors, method};
+use super::{Answers, Case, CaseTensor};
+use crate::distill::{Hyperparameters, Quantity};
+use crate::error::{Error, Result};
+use crate::nn::{Mode, Model};
+use crate::ops::sgd::{SgdOptions, SgdParameter};
+use crate::tape::{Memory, Plan, State, StateId, StateLayout, Tape, ValueId};
+use crate::tensor::DType;
+
+/// How the student's weights are updated.
+struct Optimizer {
+    rate: f64,
+    options: SgdOptions,
+}
+
+/// A recorded training step and what is read after each.
+struct Step {
+    plan: Plan,
+    loss: ValueId,
+    temperatures: Vec<Quantity>,
+    active: Vec<Quantity>,
+}
+
+pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
+    let method = method(case)?;
+    let (optimizer, values) = read_hyperparameters(case, method)?;
+    let input = case.input("input")?;
+    let [steps, extents @ ..]: [usize; 5] = image_extents(input, "[K, B, 3, H, W]")?;
+    let labels = case.labels("target", &[steps, extents[0]], case.classes()?)?;
+
+    let names = case.json::<Vec<String>>("mentors")?;
+    let mut known = vec!["input".to_string(), "target".to_string()];
+    let mut layout = StateLayout::new();
+    let batch = Batch::declare(&mut layout, extents, float);
+    let mut declare = |name: &str, prefix: &str| {
+        let network = network(case, name, extents)?;
+        let parameters = format!("{prefix}/param");
+        known.extend(parameter_inputs(case, &network, &parameters)?);
+        Ok((Model::declare(&mut layout, prefix, prefix, network, float), parameters))
+    };
+    let student = declare(case.text("student")?, "student")?;
+    let frozen = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| declare(name, &format!("mentor/{index}")))
+        .collect::<Result<Vec<_>>>()?;
+    case.refuse_others(&known)?;
+
+    let rate = layout.declare("rate", float, []);
+    let frozen_models: Vec<&Model> = frozen.iter().map(|(model, _)| model).collect();
+    let record = |tape: &mut Tape, layout: &mut StateLayout| {
+        record_step(tape, layout, &student.0, &frozen_models, batch, rate, &optimizer, |tape, lesson| {
+            (method.record)(tape, lesson, &values)
+        })
+    };
+    let step = record(&mut Tape::new(float), &mut layout)?;
+    let mut eval = Tape::new(float);
+    let (images, _) = batch.values(&mut eval, &layout);
+    let final_logits = student.0.record(&mut eval, &layout, images, Mode::Eval, &[])?.logits;
+    eval.keep(final_logits);
+    let eval = Plan::new(&eval, &layout);
+
+    let mut state = layout.allocate();
+    for (model, prefix) in frozen.iter().chain([&student]) {
+        set_parameters(case, model, prefix, &mut state)?;
+    }
+    state.set_f64(rate, &[optimizer.rate]);
+    let mut arena = Memory::new(step.plan.bytes().max(eval.bytes()));
+    let (mut losses, mut temperatures, mut active) = (Vec::new(), Vec::new(), Vec::new());
+    let pixels: usize = extents.iter().product();
+    let batches: Vec<(&[f64], &[u32])> =
+        input.values.chunks_exact(pixels).zip(labels.chunks_exact(extents[0])).collect();
+    for (images, labels) in &batches {
+        batch.set(&mut state, images, labels);
+        step.plan.run(&mut arena, &mut state);
+        losses.extend(step.plan.read_f64(&arena, &state, step.loss));
+        temperatures.extend(step.read(&arena, &state, &step.temperatures));
+        active.extend(step.read(&arena, &state, &step.active));
+    }
+    batch.set(&mut state, batches[0].0, batches[0].1);
+    eval.run(&mut arena, &mut state);
+
+    let mut answers = Answers::new();
+    answers.insert("expect/loss".into(), CaseTensor::new(&[steps], losses));
+    answers.insert("expect/temperature".into(), CaseTensor::new(&[steps, step.temperatures.len()], temperatures));
+    answers.insert("expect/active".into(), CaseTensor::new(&[steps, step.active.len()], active));
+    let shape = [extents[0], student.0.network.classes];
+    let found = eval.read_f64(&arena, &state, final_logits);
+    answers.insert("expect/final/logits".into(), CaseTensor::new(&shape, found));
+    for parameter in &student.0.parameters {
+        let name = format!("expect/final/param/{}", parameter.spec.name);
+        answers.insert(name, CaseTensor::new(&parameter.spec.shape, student.0.read(&state, parameter)));
+    }
+    Ok(answers)
+}
+
+/// The optimizer's hyperparameters; the others are the method's.
+fn read_hyperparameters(
+    case: &Case,
+    method: &'static crate::distill::MethodDescription,
+) -> Result<(Optimizer, Hyperparameters)> {
+    let mut object = case.json::<Map<String, Value>>("hyperparameters")?;
+    let mut number = |key: &str, default: Option<f64>| match object.remove(key) {
+        None => default.ok_or_else(|| Error::request(format!("the hyperparameter `{key}` is missing"))),
+        Some(value) => value.as_f64().filter(|number| *number >= 0.0).ok_or_else(|| {
+            Error::request(format!("the hyperparameter `{key}` is {value}, expected a number of 0 or more"))
+        }),
+    };
+    let rate = number("lr", None)?;
+    // PyTorch's defaults.
+    let momentum = number("momentum", Some(0.0))?;
+    let weight_decay = number("weight_decay", Some(0.0))?;
+    let nesterov = match object.remove("nesterov") {
+        None => false,
+        Some(Value::Bool(flag)) => flag,
+        Some(other) => {
+            let message = format!("the hyperparameter `nesterov` is {other}, expected true or false");
+            return Err(Error::request(message));
+        }
+    };
+    let options = SgdOptions { momentum, weight_decay, nesterov };
+    Ok((Optimizer { rate, options }, method.from_json(&object)?))
+}
+
+/// Records forward, loss, backward and update.
+#[allow(clippy::too_many_arguments)] // All of a classroom.
+fn record_step(
+    tape: &mut Tape,
+    layout: &mut StateLayout,
+    student: &Model,
+    frozen: &[&Model],
+    batch: Batch,
+    rate: StateId,
+    optimizer: &Optimizer,
+    teach: impl Fn(&mut Tape, &crate::distill::Lesson) -> Result<crate::distill::Taught>,
+) -> Result<Step> {
+    let (images, labels) = batch.values(tape, layout);
+    let mut logits = Vec::new();
+    for mentor in frozen {
+        logits.push(mentor.record(tape, layout, images, Mode::Eval, &[])?.logits);
+    }
+    let own = student.record(tape, layout, images, Mode::Train, &[])?.logits;
+    let taught = teach(tape, &lesson(own, labels, mentors(&logits)))?;
+
+    let trainable: Vec<_> = student.parameters.iter().filter(|parameter| parameter.spec.trainable).collect();
+    let weights: Vec<ValueId> = trainable.iter().map(|parameter| tape.state(layout, parameter.value)).collect();
+    let one = tape.fill([], 1.0);
+    let gradients = tape.backward(&[(taught.loss, one)], &weights)?;
+    let mut updates = Vec::new();
+    for ((parameter, weight), gradient) in trainable.iter().zip(weights).zip(gradients) {
+        let name = &parameter.spec.name;
+        let gradient = gradient.ok_or_else(|| Error::request(format!("no gradient reaches {name}")))?;
+        let velocity = layout.declare(format!("velocity/{name}"), tape.float(), tape.shape(weight));
+        updates.push(SgdParameter { weight, gradient, velocity: tape.state(layout, velocity) });
+    }
+    let broken = layout.declare("broken", DType::U32, [1]);
+    let (rate, broken) = (tape.state(layout, rate), tape.state(layout, broken));
+    tape.sgd(&updates, rate, broken, optimizer.options)?;
+
+    let temperatures = taught.mentors.iter().map(|mentor| mentor.temperature.unwrap_or(Quantity::Constant(1.0)));
+    let temperatures: Vec<Quantity> = temperatures.collect();
+    let active: Vec<Quantity> = taught.mentors.iter().map(|mentor| mentor.active).collect();
+    tape.keep(taught.loss);
+    for quantity in temperatures.iter().chain(&active) {
+        if let Quantity::Element(value, _) = quantity {
+            tape.keep(*value);
+        }
+    }
+    Ok(Step { plan: Plan::new(tape, layout), loss: taught.loss, temperatures, active })
+}
+
+impl Step {
+    fn read(&self, arena: &Memory, state: &State, quantities: &[Quantity]) -> Vec<f64> {
+        let one = |quantity: &Quantity| match *quantity {
+            Quantity::Constant(value) => value,
+            Quantity::Element(value, index) => self.plan.read_f64(arena, state, value)[index],
+        };
+        quantities.iter().map(one).collect()
+    }
+}
