@@ -78,12 +78,7 @@ pub(super) fn is_judged(case: &Case, dtype: DType, overrides: &Overrides) -> boo
 }
 
 /// Compares every expected tensor with the answer of the same name.
-pub(super) fn compare(
-    case: &Case,
-    answers: &Answers,
-    dtype: DType,
-    overrides: &Overrides,
-) -> Result<Vec<Comparison>> {
+pub(super) fn compare(case: &Case, answers: &Answers, dtype: DType, overrides: &Overrides) -> Result<Vec<Comparison>> {
     let gradients = case.expected().filter(|(name, _)| name.contains("/grad/"));
     let largest_gradient = gradients.fold(1.0f64, |most, (_, tensor)| most.max(tensor.largest()));
     case.expected()
@@ -132,13 +127,7 @@ fn tolerance(kind: Kind, name: &str, dtype: DType) -> (f64, f64) {
     }
 }
 
-fn compare_one(
-    name: &str,
-    dtype: DType,
-    answer: &CaseTensor,
-    expected: &CaseTensor,
-    tolerance: f64,
-) -> Comparison {
+fn compare_one(name: &str, dtype: DType, answer: &CaseTensor, expected: &CaseTensor, tolerance: f64) -> Comparison {
     let differences = answer.values.iter().zip(&expected.values).map(|(a, b)| (a - b).abs());
     // Unlike f64::max, keeps what is not a number.
     let max_abs = differences.fold(0.0f64, |most, one| if one.is_nan() || one > most { one } else { most });
