@@ -9,8 +9,11 @@ use crate::simd::{Element, Kernel, Level, Simd, dispatch_on};
 /// Channels that one task combines: their f64 accumulators are on its stack.
 pub(super) const CHANNEL_BLOCK: usize = 64;
 
-/// Writes per chunk and channel the mean and the sum of squared deviations from it to `statistics`
-/// (`[chunks][2][channels]`).
+/// Numbers per chunk and channel that [`chunk_statistics`] writes.
+pub const STATISTICS: usize = 3;
+
+/// Writes per chunk and channel the rounded mean, the sum of squared deviations from it, and the sum of deviations (what
+/// rounding did to the mean) to `statistics` (`[chunks][3][channels]`).
 ///
 /// Two passes over a chunk, the second from the cache: no cancellation however far the mean is from zero.
 ///
@@ -29,7 +32,7 @@ pub unsafe fn chunk_statistics<T: Element>(
         let kernel = unsafe {
             ChunkStatistics {
                 x: x.at(range.start * channels),
-                statistics: statistics.at(chunk * 2 * channels),
+                statistics: statistics.at(chunk * STATISTICS * channels),
                 rows: range.len(),
                 channels,
             }
@@ -52,16 +55,16 @@ impl<T: Element> Kernel<T> for ChunkStatistics<T> {
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, SUM_VECTORS);
         let scale = T::ONE / T::from_f64(self.rows as f64);
-        let (mean, squares) = (self.statistics, self.statistics.wrapping_add(self.channels));
+        let (mean, deviations) = (self.statistics, self.statistics.wrapping_add(self.channels));
         let mut room = Expanded::empty();
-        // SAFETY: `chunk_statistics` gives `rows` rows of `x`, and room for two rows of statistics.
+        // SAFETY: `chunk_statistics` gives `rows` rows of `x`, and room for three rows of statistics.
         unsafe {
             sum_rows::<S, 1>(Total { x: self.x }, bundle, self.rows, mean);
             for channel in 0..self.channels {
                 *mean.add(channel) = *mean.add(channel) * scale;
             }
             let mean = room.fill(mean, bundle);
-            sum_rows::<S, 1>(Deviation { x: self.x, mean }, bundle, self.rows, squares);
+            sum_rows::<S, 2>(Deviation { x: self.x, mean }, bundle, self.rows, deviations);
         }
     }
 }
@@ -90,7 +93,7 @@ struct Deviation<T> {
     mean: *const T,
 }
 
-impl<S: Simd> Sum<S, 1> for Deviation<S::Element> {
+impl<S: Simd> Sum<S, 2> for Deviation<S::Element> {
     type Columns = S::Vector;
 
     #[inline(always)]
@@ -100,11 +103,12 @@ impl<S: Simd> Sum<S, 1> for Deviation<S::Element> {
     }
 
     #[inline(always)]
-    unsafe fn add(self, offset: usize, lanes: usize, mean: S::Vector, sums: &mut [S::Vector; 1]) {
+    unsafe fn add(self, offset: usize, lanes: usize, mean: S::Vector, sums: &mut [S::Vector; 2]) {
         // SAFETY: as the trait's contract.
         unsafe {
             let deviation = S::sub(S::load_up_to(self.x.add(offset), lanes), mean);
             sums[0] = S::fma(deviation, deviation, sums[0]);
+            sums[1] = S::add(sums[1], deviation);
         }
     }
 }
@@ -116,7 +120,7 @@ impl<S: Simd> Sum<S, 1> for Deviation<S::Element> {
 /// LeVeque: "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
 ///
 /// # Safety
-/// `statistics` is `[chunks][2][channels]`, everything else `[channels]`; the outputs overlap nothing else.
+/// `statistics` is `[chunks][3][channels]`, everything else `[channels]`; the outputs overlap nothing else.
 #[allow(clippy::too_many_arguments)]
 pub unsafe fn combine<T: Element>(
     chunks: Chunks,
@@ -138,12 +142,12 @@ pub unsafe fn combine<T: Element>(
         // SAFETY: every task reads and writes its own channels.
         unsafe {
             let read = |chunk: usize, which: usize, channel: usize| {
-                (*statistics.at((chunk * 2 + which) * channels + channel)).to_f64()
+                (*statistics.at((chunk * STATISTICS + which) * channels + channel)).to_f64()
             };
             for chunk in 0..chunks.count() {
                 let count = chunks.range(chunk).len() as f64;
                 for (slot, channel) in total.iter_mut().zip(block.clone()) {
-                    *slot += count * read(chunk, 0, channel);
+                    *slot += count * read(chunk, 0, channel) + read(chunk, 2, channel);
                 }
             }
             for slot in &mut total {
@@ -152,8 +156,9 @@ pub unsafe fn combine<T: Element>(
             for chunk in 0..chunks.count() {
                 let count = chunks.range(chunk).len() as f64;
                 for ((slot, &mean), channel) in squares.iter_mut().zip(&total).zip(block.clone()) {
+                    // About the rounded mean a, sum (x - mean)^2 = sum (x - a)^2 + 2 (a - mean) sum (x - a) + n (a - mean)^2.
                     let apart = read(chunk, 0, channel) - mean;
-                    *slot += read(chunk, 1, channel) + count * apart * apart;
+                    *slot += read(chunk, 1, channel) + apart * (2.0 * read(chunk, 2, channel) + count * apart);
                 }
             }
             for ((&batch_mean, &squares), channel) in total.iter().zip(&squares).zip(block) {
@@ -178,26 +183,17 @@ pub fn inverse_deviation<T: Element>(variance: &[T], epsilon: f64, inv_std: &mut
     }
 }
 
-/// BatchNorm as `scale * x + shift`: `scale = gamma * inv_std`, `shift = beta - mean * scale`.
+/// `scale = gamma * inv_std`: BatchNorm is `scale * (x - mean) + beta`.
 ///
-/// The rounding of `shift` is no larger than that of `x` itself, which both scale with the mean. Forward and backward
-/// call this alike, so that both see the same sign of the output.
-pub fn scale_and_shift<T: Element>(
-    mean: &[T],
-    inv_std: &[T],
-    gamma: &[T],
-    beta: &[T],
-    scale: &mut [T],
-    shift: &mut [T],
-) {
-    for channel in 0..mean.len() {
-        let factor = gamma[channel] * inv_std[channel];
-        scale[channel] = factor;
-        shift[channel] = T::from_f64(beta[channel].to_f64() - mean[channel].to_f64() * factor.to_f64());
+/// Subtracting the mean first costs an operation, but is exact where x is near it: what a ReLU decides about small outputs
+/// does not depend on how far the mean is from zero. Forward and backward compute the same, and see the same sign.
+pub fn scales<T: Element>(inv_std: &[T], gamma: &[T], scale: &mut [T]) {
+    for ((scale, inv_std), gamma) in scale.iter_mut().zip(inv_std).zip(gamma) {
+        *scale = *gamma * *inv_std;
     }
 }
 
-/// `y = act(scale * x + shift [+ residual])`, where `act` is ReLU or nothing.
+/// `y = act(scale * (x - mean) + beta [+ residual])`, where `act` is ReLU or nothing.
 ///
 /// # Safety
 /// `x`, `residual` and `y` hold `[chunks.rows, channels]`, the tables `[channels]`. `y` may be `x` or `residual`.
@@ -209,11 +205,12 @@ pub unsafe fn normalise<T: Element>(
     x: *const T,
     residual: Option<*const T>,
     relu: bool,
+    mean: &[T],
     scale: &[T],
-    shift: &[T],
+    beta: &[T],
     y: *mut T,
 ) {
-    assert!(scale.len() == channels && shift.len() == channels);
+    assert!(mean.len() == channels && scale.len() == channels && beta.len() == channels);
     let pass = match (residual.is_some(), relu) {
         (false, false) => normalise_rows::<T, false, false>,
         (false, true) => normalise_rows::<T, false, true>,
@@ -226,8 +223,8 @@ pub unsafe fn normalise<T: Element>(
         // SAFETY: every chunk reads and writes its own rows.
         unsafe {
             let residual = residual.map_or(std::ptr::null(), |residual| residual.at(offset).cast_const());
-            let map =
-                Normalise { x: x.at(offset), residual, scale: scale.as_ptr(), shift: shift.as_ptr(), y: y.at(offset) };
+            let (mean, scale, beta) = (mean.as_ptr(), scale.as_ptr(), beta.as_ptr());
+            let map = Normalise { x: x.at(offset), residual, mean, scale, beta, y: y.at(offset) };
             pass(level, map, range.len(), channels);
         }
     });
@@ -256,12 +253,14 @@ impl<T: Element, const RESIDUAL: bool, const RELU: bool> Kernel<T> for Normalise
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
-        let (mut scale, mut shift) = (Expanded::empty(), Expanded::empty());
+        let (mut mean, mut scale, mut beta) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
         // SAFETY: `normalise` gives `rows` rows, and tables of `channels`.
         unsafe {
+            let mean = mean.fill(self.map.mean, bundle);
             let scale = scale.fill(self.map.scale, bundle);
-            let shift = shift.fill(self.map.shift, bundle);
-            map_rows::<S>(Variant::<T, RESIDUAL, RELU>(Normalise { scale, shift, ..self.map }), bundle, self.rows);
+            let beta = beta.fill(self.map.beta, bundle);
+            let map = Normalise { mean, scale, beta, ..self.map };
+            map_rows::<S>(Variant::<T, RESIDUAL, RELU>(map), bundle, self.rows);
         }
     }
 }
@@ -270,8 +269,9 @@ impl<T: Element, const RESIDUAL: bool, const RELU: bool> Kernel<T> for Normalise
 struct Normalise<T> {
     x: *const T,
     residual: *const T,
+    mean: *const T,
     scale: *const T,
-    shift: *const T,
+    beta: *const T,
     y: *mut T,
 }
 
@@ -281,12 +281,14 @@ struct Variant<T, const RESIDUAL: bool, const RELU: bool>(Normalise<T>);
 impl<S: Simd, const RESIDUAL: bool, const RELU: bool> Map<S> for Variant<S::Element, RESIDUAL, RELU> {
     #[inline(always)]
     unsafe fn apply(self, offset: usize, column: usize, lanes: usize) {
-        let Normalise { x, residual, scale, shift, y } = self.0;
+        let Normalise { x, residual, mean, scale, beta, y } = self.0;
         // SAFETY: as the trait's contract.
         unsafe {
+            let mean = S::load_up_to(mean.add(column), lanes);
             let scale = S::load_up_to(scale.add(column), lanes);
-            let shift = S::load_up_to(shift.add(column), lanes);
-            let mut value = S::fma(S::load_up_to(x.add(offset), lanes), scale, shift);
+            let beta = S::load_up_to(beta.add(column), lanes);
+            let centred = S::sub(S::load_up_to(x.add(offset), lanes), mean);
+            let mut value = S::fma(centred, scale, beta);
             if RESIDUAL {
                 value = S::add(value, S::load_up_to(residual.add(offset), lanes));
             }

@@ -70,12 +70,11 @@ impl BatchNormGradient {
         let chunks = Chunks::of(rows, channels);
         let level = Level::current();
 
-        let (tables, sums) = frame.workspace::<T>().split_at_mut(4 * channels);
-        let (tables, terms) = tables.split_at_mut(2 * channels);
-        let (scale, shift) = tables.split_at_mut(channels);
+        let (tables, sums) = frame.workspace::<T>().split_at_mut(3 * channels);
+        let (scale, terms) = tables.split_at_mut(channels);
         let (slope, offset) = terms.split_at_mut(channels);
         let (mean, inv_std) = (frame.input::<T>(4), frame.input::<T>(5));
-        cpu::scale_and_shift(mean, inv_std, frame.input(2), frame.input(3), scale, shift);
+        cpu::scales(inv_std, frame.input(2), scale);
 
         let dx = frame.output::<T>(0).as_mut_ptr();
         let (dgamma, dbeta) = (frame.output::<T>(1), frame.output::<T>(2));
@@ -90,7 +89,7 @@ impl BatchNormGradient {
             mask,
             mean,
             scale,
-            shift,
+            beta: frame.input(3),
         };
         if self.sums {
             let (dgamma, dbeta, sums) = (dgamma.as_mut_ptr(), dbeta.as_mut_ptr(), sums.as_mut_ptr());
@@ -104,7 +103,7 @@ impl BatchNormGradient {
             dbeta.fill(T::ZERO);
         }
         let terms = self.options.training.then(|| {
-            cpu_gradient::slope_and_offset(rows, mean, inv_std, scale, dgamma, dbeta, slope, offset);
+            cpu_gradient::slope_and_offset(rows, inv_std, scale, dgamma, dbeta, slope, offset);
             (&*slope, &*offset)
         });
         let outputs = Outputs {
@@ -125,7 +124,7 @@ impl Operation for BatchNormGradient {
     fn workspace(&self, signature: &Signature) -> usize {
         let (dtype, shape) = signature.outputs[0];
         let chunks = if self.sums { Chunks::of(shape.rows(), shape.channels()).count() } else { 0 };
-        (4 + 2 * chunks) * shape.channels() * dtype.size()
+        (3 + 2 * chunks) * shape.channels() * dtype.size()
     }
 
     fn in_place(&self) -> Option<(usize, usize)> {

@@ -114,8 +114,7 @@ impl BatchNorm {
         let y = frame.output::<T>(0).as_mut_ptr();
         let x = if frame.is_in_place() { y.cast_const() } else { frame.input_ptr::<T>(0) };
         let (mean, inv_std) = (frame.output::<T>(1), frame.output::<T>(2));
-        let (tables, statistics) = frame.workspace::<T>().split_at_mut(2 * channels);
-        let (scale, shift) = tables.split_at_mut(channels);
+        let (scale, statistics) = frame.workspace::<T>().split_at_mut(channels);
         let level = Level::current();
         let BatchNormOptions { training, relu, epsilon, momentum } = self.options;
         if training {
@@ -130,10 +129,11 @@ impl BatchNorm {
             mean.copy_from_slice(frame.input::<T>(3));
             cpu::inverse_deviation(frame.input::<T>(4), epsilon, inv_std);
         }
-        cpu::scale_and_shift(mean, inv_std, frame.input(1), frame.input(2), scale, shift);
+        cpu::scales(inv_std, frame.input(1), scale);
+        let beta = frame.input::<T>(2);
         let residual = self.residual.then(|| frame.input_ptr::<T>(frame.input_count() - 1));
         // SAFETY: shapes were checked while recording.
-        unsafe { cpu::normalise(level, chunks, channels, x, residual, relu, scale, shift, y) };
+        unsafe { cpu::normalise(level, chunks, channels, x, residual, relu, mean, scale, beta, y) };
     }
 }
 
@@ -150,7 +150,7 @@ impl Operation for BatchNorm {
     fn workspace(&self, signature: &Signature) -> usize {
         let (dtype, shape) = signature.outputs[0];
         let chunks = if self.options.training { Chunks::of(shape.rows(), shape.channels()).count() } else { 0 };
-        (2 + 2 * chunks) * shape.channels() * dtype.size()
+        (1 + cpu::STATISTICS * chunks) * shape.channels() * dtype.size()
     }
 
     fn in_place(&self) -> Option<(usize, usize)> {

@@ -86,10 +86,10 @@ impl<T: Element> Case<T> {
         let (rows, channels) = (self.rows, self.channels);
         let table = || vec![T::ZERO; channels];
         let chunks = Chunks::of(rows, channels);
-        let mut statistics = vec![T::ZERO; 2 * channels * chunks.count()];
+        let mut statistics = vec![T::ZERO; cpu::STATISTICS * channels * chunks.count()];
         let (mut mean, mut inv_std) = (table(), table());
         let (mut running_mean, mut running_var) = (table(), vec![T::ONE; channels]);
-        let (mut scale, mut shift) = (table(), table());
+        let mut scale = table();
         let (mut slope, mut offset) = (table(), table());
         let (mut dgamma, mut dbeta) = (table(), table());
         let mut y = vec![T::ZERO; rows * channels];
@@ -101,21 +101,21 @@ impl<T: Element> Case<T> {
             let running = Some((running_mean.as_mut_ptr(), running_var.as_mut_ptr()));
             let (batch_mean, batch_inv_std) = (mean.as_mut_ptr(), inv_std.as_mut_ptr());
             cpu::combine(chunks, channels, statistics.as_ptr(), 1e-5, 0.1, batch_mean, batch_inv_std, running);
-            cpu::scale_and_shift(&mean, &inv_std, &self.gamma, &self.beta, &mut scale, &mut shift);
-            let x = self.x.as_ptr();
-            cpu::normalise(level, chunks, channels, x, residual, self.relu, &scale, &shift, y.as_mut_ptr());
+            cpu::scales(&inv_std, &self.gamma, &mut scale);
+            let (x, out) = (self.x.as_ptr(), y.as_mut_ptr());
+            cpu::normalise(level, chunks, channels, x, residual, self.relu, &mean, &scale, &self.beta, out);
             let mask = match (self.relu, residual) {
                 (false, _) => Mask::None,
                 (true, None) => Mask::Input,
                 (true, Some(_)) => Mask::Output(y.as_ptr()),
             };
             let upstream = self.upstream.as_ptr();
-            let inputs = Inputs { x, upstream, mask, mean: &mean, scale: &scale, shift: &shift };
+            let inputs = Inputs { x, upstream, mask, mean: &mean, scale: &scale, beta: &self.beta };
             cpu_gradient::chunk_sums(level, chunks, channels, inputs, statistics.as_mut_ptr());
             let (gamma, beta) = (dgamma.as_mut_ptr(), dbeta.as_mut_ptr());
             cpu_gradient::combine_sums(chunks, channels, statistics.as_ptr(), inv_std.as_ptr(), gamma, beta);
             let (slopes, offsets) = (&mut slope, &mut offset);
-            cpu_gradient::slope_and_offset(rows, &mean, &inv_std, &scale, &dgamma, &dbeta, slopes, offsets);
+            cpu_gradient::slope_and_offset(rows, &inv_std, &scale, &dgamma, &dbeta, slopes, offsets);
             let residual = self.residual.is_some().then_some(dresidual.as_mut_ptr());
             let outputs = Outputs { dx: dx.as_mut_ptr(), residual, addend: None };
             cpu_gradient::input_gradient(level, chunks, channels, inputs, Some((&slope, &offset)), outputs);
