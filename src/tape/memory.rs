@@ -6,6 +6,10 @@ use std::ptr::NonNull;
 /// Every value starts at a multiple of this: a cache line, and the widest vector.
 pub const ALIGNMENT: usize = 64;
 
+/// Blocks of at least this many bytes are laid out for huge pages, which spare the processor most of its address
+/// translation.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// `bytes` rounded up to whole lines.
 pub fn aligned(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGNMENT)
@@ -30,6 +34,7 @@ impl Memory {
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        advise(start, layout);
         Self { start, bytes }
     }
 
@@ -56,8 +61,21 @@ impl Memory {
     }
 
     fn layout(bytes: usize) -> Layout {
-        Layout::from_size_align(aligned(bytes.max(1)), ALIGNMENT).expect("a block fits the address space")
+        let alignment = if bytes >= HUGE_PAGE { HUGE_PAGE } else { ALIGNMENT };
+        Layout::from_size_align(aligned(bytes.max(1)), alignment).expect("a block fits the address space")
     }
+}
+
+/// Asks for huge pages where that is worth it; a system that has none goes on with small ones.
+fn advise(start: NonNull<u8>, layout: Layout) {
+    #[cfg(target_os = "linux")]
+    if layout.align() == HUGE_PAGE {
+        let whole = layout.size() / HUGE_PAGE * HUGE_PAGE;
+        // SAFETY: the range is the block's own; the advice changes no byte of it.
+        let _ = unsafe { rustix::mm::madvise(start.as_ptr().cast(), whole, rustix::mm::Advice::LinuxHugepage) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, layout);
 }
 
 impl Drop for Memory {
