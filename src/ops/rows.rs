@@ -161,7 +161,7 @@ pub unsafe fn sum_rows<S: Simd, const SUMS: usize>(
     }
 }
 
-/// Rows that [`sum_wide`] walks at once: memory is read as so many streams, and accumulators are touched that seldom.
+/// Rows that [`sum_wide`] walks at once: memory is read as so many streams, and totals are touched that seldom.
 const STREAMS: usize = 8;
 
 /// Sums of rows too wide for registers: the accumulators stay in `sums`.
@@ -205,14 +205,12 @@ unsafe fn sum_streams<S: Simd, const SUMS: usize, const ROWS: usize>(
         unsafe {
             let columns = sum.columns(column, lanes);
             let mut accumulators = [S::zero(); SUMS];
-            for (index, accumulator) in accumulators.iter_mut().enumerate() {
-                *accumulator = S::load_up_to(sums.add(index * channels + column), lanes);
-            }
             for stream in 0..ROWS {
                 sum.add((row + stream) * channels + column, lanes, columns, &mut accumulators);
             }
             for (index, accumulator) in accumulators.into_iter().enumerate() {
-                S::store_up_to(sums.add(index * channels + column), accumulator, lanes);
+                let total = sums.add(index * channels + column);
+                S::store_up_to(total, S::add(S::load_up_to(total, lanes), accumulator), lanes);
             }
         }
         column += S::LANES;
@@ -249,6 +247,9 @@ unsafe fn sum_columns<S: Simd, const SUMS: usize>(
     }
 }
 
+/// Wide rows that are summed before they are added to the total: rounding grows with the longest chain of additions.
+const BLOCK: usize = 16;
+
 /// `VECTORS` vectors of columns, their accumulators in registers over all wide rows.
 ///
 /// # Safety
@@ -267,34 +268,41 @@ unsafe fn sum_group<S: Simd, const SUMS: usize, const VECTORS: usize>(
     let lanes = |vector: usize| if vector + 1 == VECTORS { last } else { S::LANES };
     // SAFETY: vector `vector` covers `lanes(vector)` columns inside of `column..end`.
     unsafe {
-        let mut accumulators = [[S::zero(); SUMS]; VECTORS];
+        let mut totals = [[S::zero(); SUMS]; VECTORS];
         let mut columns = [sum.columns(column, lanes(0)); VECTORS];
         for (vector, slot) in columns.iter_mut().enumerate().skip(1) {
             *slot = sum.columns(column + vector * S::LANES, lanes(vector));
         }
-        // Two loops, so that the one over full vectors has no masks in it.
-        if last == S::LANES {
-            for row in 0..repeat {
-                let offset = start + row * bundle.width() + column;
-                for vector in 0..VECTORS {
-                    sum.add(offset + vector * S::LANES, S::LANES, columns[vector], &mut accumulators[vector]);
+        for first in (0..repeat).step_by(BLOCK) {
+            let block = first..repeat.min(first + BLOCK);
+            let mut accumulators = [[S::zero(); SUMS]; VECTORS];
+            // Two loops, so that the one over full vectors has no masks in it.
+            if last == S::LANES {
+                for row in block {
+                    let offset = start + row * bundle.width() + column;
+                    for vector in 0..VECTORS {
+                        sum.add(offset + vector * S::LANES, S::LANES, columns[vector], &mut accumulators[vector]);
+                    }
+                }
+            } else {
+                for row in block {
+                    let offset = start + row * bundle.width() + column;
+                    for vector in 0..VECTORS - 1 {
+                        sum.add(offset + vector * S::LANES, S::LANES, columns[vector], &mut accumulators[vector]);
+                    }
+                    let vector = VECTORS - 1;
+                    sum.add(offset + vector * S::LANES, last, columns[vector], &mut accumulators[vector]);
                 }
             }
-        } else {
-            for row in 0..repeat {
-                let offset = start + row * bundle.width() + column;
-                for vector in 0..VECTORS - 1 {
-                    sum.add(offset + vector * S::LANES, S::LANES, columns[vector], &mut accumulators[vector]);
-                }
-                let vector = VECTORS - 1;
-                sum.add(offset + vector * S::LANES, last, columns[vector], &mut accumulators[vector]);
+            for (total, accumulator) in totals.iter_mut().flatten().zip(accumulators.iter().flatten()) {
+                *total = S::add(*total, *accumulator);
             }
         }
         // The rows of a bundle fold onto its channels, in order.
         let mut folded = [S::Element::ZERO; 16];
-        for (vector, accumulators) in accumulators.into_iter().enumerate() {
-            for (index, accumulator) in accumulators.into_iter().enumerate() {
-                S::store(folded.as_mut_ptr(), accumulator);
+        for (vector, totals) in totals.into_iter().enumerate() {
+            for (index, total) in totals.into_iter().enumerate() {
+                S::store(folded.as_mut_ptr(), total);
                 for (lane, &value) in folded[..lanes(vector)].iter().enumerate() {
                     let channel = (column + vector * S::LANES + lane) % bundle.channels;
                     *sums.add(index * bundle.channels + channel) += value;
