@@ -1,0 +1,1 @@
+//! The printed plan is what is used.
