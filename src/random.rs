@@ -51,14 +51,18 @@ impl Philox {
 
     /// The integers 0..`count` in a random order that depends on `major` only.
     pub fn permutation(&self, major: u64, count: usize) -> Vec<u32> {
-        let mut keyed: Vec<(u64, u32)> = (0..count as u32)
-            .map(|index| {
-                let [a, b, ..] = self.draw(major, u64::from(index));
-                (u64::from(a) << 32 | u64::from(b), index)
-            })
-            .collect();
-        keyed.sort_unstable();
+        let mut keyed = vec![(0, 0); count];
+        self.permute(major, &mut keyed);
         keyed.into_iter().map(|(_, index)| index).collect()
+    }
+
+    /// As [`Philox::permutation`] without allocating: the indices are left in the second places.
+    pub fn permute(&self, major: u64, keyed: &mut [(u64, u32)]) {
+        for (index, place) in (0..).zip(keyed.iter_mut()) {
+            let [a, b, ..] = self.draw(major, u64::from(index));
+            *place = (u64::from(a) << 32 | u64::from(b), index);
+        }
+        keyed.sort_unstable();
     }
 }
 

@@ -51,6 +51,7 @@ impl Command {
 /// Runs the command that the process was started with and says how the process ends.
 pub fn main() -> ExitCode {
     output::explain_panics();
+    output::show_warnings();
     // Prints usage errors and ends with status 2 by itself, and with 0 for --help and --version.
     let command_line = CommandLine::parse();
     match panic::catch_unwind(AssertUnwindSafe(|| command_line.command.run())) {

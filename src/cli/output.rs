@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use comfy_table::{Table, presets};
 use miette::{GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::error::{Error, Result};
 
@@ -61,6 +63,13 @@ pub fn print_error(error: &Error) {
     }
     // There is nowhere left to say that stderr cannot be written.
     let _ = io::stderr().lock().write_all(text.trim_start().as_bytes());
+}
+
+/// Shows warnings on stderr as lines of their own; `RUST_LOG` asks for more or less.
+pub fn show_warnings() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    lines.with_ansi(io::stderr().is_terminal()).without_time().with_target(false).init();
 }
 
 /// Makes a panic one clear line; with `RUST_BACKTRACE` Rust's own report follows.

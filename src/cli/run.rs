@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long)]
     pub threads: Option<NonZeroUsize>,
     /// Print the resolved config, the plan, the memory and the estimated time; train nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
     /// Show no progress, only the result
     #[arg(long)]

@@ -148,13 +148,15 @@ impl CheckpointStore {
     }
 
     /// Removes what a finished run does not keep: where a kill came between saving the last checkpoint and removing an
-    /// older one, no later save has done it.
+    /// older one, no later save has done it; and what a stopped run saved, where the config asks for no regular ones.
     ///
     /// # Errors
     /// The folder cannot be read or changed.
     pub fn tidy(&self) -> Result<()> {
-        let newest = || self.names().map(|names| names.into_iter().rev().find(|name| !name.ends_with(STOPPED)));
-        let tidied = newest().and_then(|newest| newest.map_or(Ok(()), |newest| self.prune(&newest)));
+        let tidied = self.names().and_then(|names| match names.iter().rev().find(|name| !name.ends_with(STOPPED)) {
+            Some(newest) => self.prune(newest),
+            None => names.iter().try_for_each(|name| self.remove(name)),
+        });
         tidied.map_err(|error| Error::writing(&self.folder, error))
     }
 

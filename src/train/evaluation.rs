@@ -129,6 +129,9 @@ pub type Ready = (String, Network, BTreeMap<String, Vec<f32>>);
 /// # Errors
 /// If weights do not fit their network.
 pub fn evaluate(material: &Material, models: Vec<Ready>, batch: usize) -> Result<Vec<Counts>> {
+    if models.is_empty() {
+        return Ok(Vec::new());
+    }
     let batch = batch.min(material.test.labels.len());
     let mut layout = StateLayout::new();
     let images: &Images = &material.test;
@@ -145,8 +148,8 @@ pub fn evaluate(material: &Material, models: Vec<Ready>, batch: usize) -> Result
     let mut arena = Memory::new(evaluation.bytes());
     let mut state = layout.allocate();
     state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
-    for (model, _, tensors) in &ready {
-        model.set(&mut state, tensors)?;
+    for (model, _, tensors) in &mut ready {
+        model.set(&mut state, &std::mem::take(tensors))?;
     }
     Ok(evaluation.run(&clock, &mut arena, &mut state))
 }

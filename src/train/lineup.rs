@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::material::Material;
-use super::weights;
+use super::weights::{self, ModelCard};
 use crate::config::{ClassroomConfig, ModelChoice};
 use crate::error::Result;
 use crate::nn::Network;
@@ -18,10 +18,12 @@ pub struct MentorPlan {
     pub role: String,
     /// Its layers.
     pub network: Network,
-    /// Weights that the config names; `None`: pretrained in this run.
+    /// Whether the config names weights; otherwise it is pretrained in this run.
+    pub ready: bool,
+    /// The weights that the config names, until the run's folder holds a copy of them.
     pub weights: Option<Tensors>,
-    /// What trained the weights that the config names, as far as their file says.
-    pub trained_by: Option<String>,
+    /// What the file of the weights that the config names says about them.
+    pub card: Option<ModelCard>,
     /// Its place in the classroom, which tells equal models apart when weights are drawn; the student's is 0.
     pub place: u32,
 }
@@ -49,12 +51,9 @@ impl Lineup {
         for (index, (role, choice)) in config.mentors().into_iter().enumerate() {
             let network = build(material, choice, &role)?;
             let loaded = load(choice, &network, &role)?;
-            let trained_by = loaded.as_ref().map(|loaded| match &loaded.card {
-                Some(card) => card.trained.method.clone(),
-                None => "loaded".to_string(),
-            });
-            let weights = loaded.map(|loaded| loaded.tensors);
-            mentors.push(MentorPlan { role, network, weights, trained_by, place: index as u32 + 1 });
+            let (weights, card) = loaded.map_or((None, None), |loaded| (Some(loaded.tensors), loaded.card));
+            let (ready, place) = (weights.is_some(), index as u32 + 1);
+            mentors.push(MentorPlan { role, network, ready, weights, card, place });
         }
         let student = build(material, &config.student, "student")?;
         let student_weights = load(&config.student, &student, "student")?.map(|loaded| loaded.tensors);

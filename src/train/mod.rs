@@ -11,6 +11,7 @@ pub mod log;
 pub mod material;
 pub mod records;
 pub mod results;
+mod room;
 pub mod run;
 pub mod schedule;
 pub mod session;

@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 use super::evaluation::evaluate;
 use super::event::Event;
 use super::folder::RunFolder;
-use super::lineup::{Lineup, Tensors};
+use super::lineup::{Lineup, MentorPlan, Tensors};
 use super::material::Material;
 use super::records::{Phase, Summary};
 use super::results::{ModelResult, per_class, summarise};
+use super::room;
 use super::session::{Position, Session};
-use super::stage::{Enrolment, MemoryPlan, Stage};
+use super::stage::{Design, Enrolment, MemoryPlan, Stage};
 use super::stop::Stop;
 use super::trainer::Trainer;
 use super::weights::{self, ModelCard, Training};
-use crate::config::{Config, TrainConfig};
+use crate::config::{Config, Device, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
+use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
 
@@ -92,6 +94,7 @@ impl Run {
     /// # Errors
     /// If the config asks for what cannot be had.
     pub fn prepare(config: Config) -> Result<Self> {
+        config.check_device(Device::Cpu)?;
         let material = Material::open(&config.data)?;
         let lineup = Lineup::new(&config.classroom, &material)?;
         Ok(Self { config, material, lineup })
@@ -100,8 +103,9 @@ impl Run {
     /// Says what the run would do; trains nothing that is kept.
     ///
     /// # Errors
-    /// If a stage cannot be recorded.
+    /// If a stage cannot be recorded, or does not fit into memory.
     pub fn forecast(&self) -> Result<Forecast> {
+        self.planned_bytes()?;
         let mut stages: Vec<StageForecast> = Vec::new();
         for plan in self.stages() {
             // Stages of one phase differ by their seed only.
@@ -119,9 +123,8 @@ impl Run {
             }
             times.sort_unstable();
             let median = times.get(times.len() / 2).copied().unwrap_or_default();
-            let steps = stage.steps_per_epoch() as u32 * stage.config().epochs;
             // Evaluation is a forward pass: about a third of a step.
-            let evaluations = stage.evaluation_batches() as u32 * stage.config().epochs / 3;
+            let epoch = stage.steps_per_epoch() as f64 + stage.evaluation_batches() as f64 / 3.0;
             stages.push(StageForecast {
                 phase: plan.phase,
                 seed: plan.seed,
@@ -129,7 +132,7 @@ impl Run {
                 epochs: stage.config().epochs,
                 steps_per_epoch: stage.steps_per_epoch(),
                 memory: stage.memory(),
-                time: median * (steps + evaluations),
+                time: Duration::from_secs_f64(median.as_secs_f64() * epoch * f64::from(stage.config().epochs)),
             });
         }
         Ok(Forecast { data: self.material.describe(), data_bytes: self.material.bytes(), stages })
@@ -161,19 +164,29 @@ impl Run {
 
     /// The stages in order: pretraining where a mentor needs it, then the student's seeds.
     fn stages(&self) -> Vec<StagePlan> {
-        let needed = self.lineup.mentors.iter().any(|mentor| mentor.weights.is_none());
+        let needed = self.lineup.mentors.iter().any(|mentor| !mentor.ready);
         let pretrain = needed.then(|| StagePlan { phase: Phase::Pretrain, seed: self.config.pretrain.seeds[0] });
         let seeds = self.config.train.seeds.iter().map(|seed| StagePlan { phase: Phase::Distil, seed: *seed });
         pretrain.into_iter().chain(seeds).collect()
     }
 
-    /// Planned bytes of the largest stage.
+    /// Planned bytes of the largest stage, which fits into the machine's memory.
     fn planned_bytes(&self) -> Result<usize> {
         let mut most = 0;
         let mut seen = None;
         for plan in self.stages() {
             if seen != Some(plan.phase) {
-                most = most.max(self.record(plan)?.memory().bytes());
+                let config = self.stage_config(plan);
+                let planned = self.design(plan, config)?.memory().bytes();
+                if let Some(available) = room::available_bytes().filter(|available| planned as u64 > *available) {
+                    let with_batch = |batch_size| {
+                        let config = TrainConfig { batch_size, ..config.clone() };
+                        Ok(self.design(plan, &config)?.memory().bytes() as u64)
+                    };
+                    let fits = room::largest(config.batch_size, available, with_batch)?;
+                    return Err(room::too_large(plan.phase, config.batch_size, planned as u64, available, fits));
+                }
+                most = most.max(planned);
                 seen = Some(plan.phase);
             }
         }
@@ -181,9 +194,9 @@ impl Run {
     }
 
     fn train(
-        self,
+        mut self,
         mut session: Session,
-        position: Option<Position>,
+        mut position: Option<Position>,
         planned_bytes: usize,
         stop: &Stop,
         observe: &mut Observer<'_>,
@@ -201,14 +214,17 @@ impl Run {
             Some(position) => (position.stage, position.results.clone()),
             None => (0, Vec::new()),
         };
-        if position.is_none() {
-            results.extend(self.ready_mentors(&session)?);
+        match &position {
+            None => results.extend(self.ready_mentors(&session)?),
+            // The run's folder has copies.
+            Some(_) => self.lineup.mentors.iter_mut().for_each(|mentor| mentor.weights = None),
         }
         for (number, plan) in stages.iter().enumerate().skip(first) {
             let mut stage = self.record(*plan)?;
             self.initialise(&mut stage, *plan);
             self.load_mentors(&mut stage, &session)?;
-            let done = match position.as_ref().filter(|position| position.stage == number) {
+            // Taken, so that the checkpoint's tensors do not stay in memory.
+            let done = match position.take() {
                 Some(position) => {
                     position.restore(&mut stage)?;
                     position.step
@@ -240,22 +256,26 @@ impl Run {
         }
         self.in_order(&mut results);
         let summary = summarise(&self.config, &self.material.classes, &results);
-        session.finish()?;
         session.folder.write_summary(&summary)?;
         crate::report::write(&[&folder], &session.folder.report())?;
+        session.finish()?;
         observe(&Event::Finished { folder: folder.display().to_string() });
         Ok(Outcome { folder, summary })
     }
 
-    /// Records and plans a stage.
+    /// Records, plans and allocates a stage.
     fn record(&self, plan: StagePlan) -> Result<Stage> {
-        let config = self.stage_config(plan);
+        Ok(self.design(plan, self.stage_config(plan))?.allocate(&self.material))
+    }
+
+    /// Records and plans a stage that is trained as `config` says.
+    fn design(&self, plan: StagePlan, config: &TrainConfig) -> Result<Design> {
         let augment = &self.config.data.augment;
         let augmentation = Augmentation { crop_padding: augment.crop_padding as usize, flip: augment.flip };
         let lineup = &self.lineup;
         let (enrolments, mentors): (Vec<Enrolment<'_>>, _) = match plan.phase {
             Phase::Pretrain => {
-                let unready = lineup.mentors.iter().filter(|mentor| mentor.weights.is_none());
+                let unready = lineup.mentors.iter().filter(|mentor| !mentor.ready);
                 let enrolments = unready.map(|mentor| Enrolment {
                     role: mentor.role.clone(),
                     network: mentor.network.clone(),
@@ -275,7 +295,7 @@ impl Run {
                 (enrolments.collect(), lineup.mentors.iter().map(|m| (m.role.clone(), m.network.clone())).collect())
             }
         };
-        Stage::new(&self.material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+        Design::new(&self.material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
     }
 
     fn stage_config(&self, plan: StagePlan) -> &TrainConfig {
@@ -297,19 +317,12 @@ impl Run {
         }
     }
 
-    /// Gives the frozen mentors their weights: those the config names, else those this run has trained.
+    /// Gives the frozen mentors their weights, which the run's folder holds: trained in this run, or copied at its start.
     fn load_mentors(&self, stage: &mut Stage, session: &Session) -> Result<()> {
         for index in 0..stage.mentors.len() {
             let model = stage.mentors[index].clone();
-            let plan =
-                self.lineup.mentors.iter().find(|mentor| mentor.role == model.role).expect("every mentor has a plan");
-            match &plan.weights {
-                Some(weights) => model.set(&mut stage.state, weights)?,
-                None => {
-                    let trained = weights::load(&session.folder.mentor_weights(&model.role), &model.expected())?;
-                    model.set(&mut stage.state, &trained.tensors)?;
-                }
-            }
+            let loaded = weights::load(&session.folder.mentor_weights(&model.role), &model.expected())?;
+            model.set(&mut stage.state, &loaded.tensors)?;
         }
         Ok(())
     }
@@ -332,7 +345,8 @@ impl Run {
                 None => session.folder.mentor_weights(&model.role),
             };
             let tensors = model.tensors(&stage.state);
-            self.save_weights(&path, &model.network, &tensors, Some((stage, plan, &trained_by)))?;
+            let card = self.card(&model.network, plan, &trained_by);
+            save_weights(&path, &model.network, &tensors, &card)?;
             let best = stage.state.get::<f64>(learner.best);
             let last = counts.top1 / counts.images;
             observe(&Event::Tested { role: model.role.clone(), method, seed: plan.seed, top1: last });
@@ -349,52 +363,39 @@ impl Run {
         Ok(results)
     }
 
-    /// Tests the mentors that came with weights, and keeps a copy of them with the run.
-    fn ready_mentors(&self, session: &Session) -> Result<Vec<ModelResult>> {
-        let with_weights = || self.lineup.mentors.iter().filter_map(|mentor| Some((mentor, mentor.weights.as_ref()?)));
-        let models = with_weights().map(|(m, weights)| (m.role.clone(), m.network.clone(), weights.clone())).collect();
-        let counts = evaluate(&self.material, models, self.config.train.batch_size)?;
-        let mut results = Vec::new();
-        for ((mentor, tensors), counts) in with_weights().zip(counts) {
-            self.save_weights(&session.folder.mentor_weights(&mentor.role), &mentor.network, tensors, None)?;
-            results.push(ModelResult {
-                role: mentor.role.clone(),
-                model: mentor.network.name.clone(),
-                params: mentor.network.parameter_count() as u64,
-                trained_by: mentor.trained_by.clone().unwrap_or_default(),
-                last: counts.top1 / counts.images,
-                best_validation: None,
-                per_class: per_class(&counts),
-            });
+    /// Copies the mentors that came with weights into the run's folder, and tests them.
+    fn ready_mentors(&mut self, session: &Session) -> Result<Vec<ModelResult>> {
+        let mut models = Vec::new();
+        for mentor in &mut self.lineup.mentors {
+            let Some(tensors) = mentor.weights.take() else { continue };
+            let card = mentor.card.get_or_insert_with(|| unknown(&mentor.network, &self.material));
+            save_weights(&session.folder.mentor_weights(&mentor.role), &mentor.network, &tensors, card)?;
+            models.push((mentor.role.clone(), mentor.network.clone(), tensors));
         }
-        Ok(results)
+        let counts = evaluate(&self.material, models, self.config.train.batch_size)?;
+        let ready = self.lineup.mentors.iter().filter(|mentor| mentor.ready);
+        let result = |(mentor, counts): (&MentorPlan, Counts)| ModelResult {
+            role: mentor.role.clone(),
+            model: mentor.network.name.clone(),
+            params: mentor.network.parameter_count() as u64,
+            trained_by: mentor.card.as_ref().map(|card| card.trained.method.clone()).unwrap_or_default(),
+            last: counts.top1 / counts.images,
+            best_validation: None,
+            per_class: per_class(&counts),
+        };
+        Ok(ready.zip(counts).map(result).collect())
     }
 
-    fn save_weights(
-        &self,
-        path: &Path,
-        network: &crate::nn::Network,
-        tensors: &Tensors,
-        training: Option<(&Stage, StagePlan, &str)>,
-    ) -> Result<()> {
-        let parameters = network.parameters();
-        let views: Vec<(&str, &[usize], &[f32])> =
-            parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice(), tensors[&p.name].as_slice())).collect();
-        let widen = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect();
-        let (phase, method, seed, epochs) = match training {
-            Some((stage, plan, method)) => (plan.phase, method.to_string(), plan.seed, stage.config().epochs),
-            None => (Phase::Pretrain, "loaded".to_string(), 0, 0),
+    /// What is written beside the weights that a stage has trained.
+    fn card(&self, network: &Network, plan: StagePlan, method: &str) -> ModelCard {
+        let trained = Training {
+            phase: plan.phase,
+            method: method.to_string(),
+            seed: plan.seed,
+            epochs: u64::from(self.stage_config(plan).epochs),
+            data: self.material.name.clone(),
         };
-        let card = ModelCard {
-            model: network.name.clone(),
-            classes: network.classes,
-            class_names: self.material.classes.clone(),
-            input: [network.height, network.width, network.in_channels],
-            mean: widen(&self.material.normalisation.mean),
-            std: widen(&self.material.normalisation.std),
-            trained: Training { phase, method, seed, epochs: u64::from(epochs), data: self.material.name.clone() },
-        };
-        weights::save(path, &views, &card)
+        ModelCard { trained, ..unknown(network, &self.material) }
     }
 
     /// Mentors in the order of the classroom, then the student by the order of methods (seeds stay in theirs).
@@ -409,6 +410,33 @@ impl Run {
         };
         results.sort_by_key(place);
     }
+}
+
+/// The card of a model that nothing says the training of.
+fn unknown(network: &Network, material: &Material) -> ModelCard {
+    let widen = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect();
+    ModelCard {
+        model: network.name.clone(),
+        classes: network.classes,
+        class_names: material.classes.clone(),
+        input: [network.height, network.width, network.in_channels],
+        mean: widen(&material.normalisation.mean),
+        std: widen(&material.normalisation.std),
+        trained: Training {
+            phase: Phase::Pretrain,
+            method: "loaded".into(),
+            seed: 0,
+            epochs: 0,
+            data: "unknown".into(),
+        },
+    }
+}
+
+fn save_weights(path: &Path, network: &Network, tensors: &Tensors, card: &ModelCard) -> Result<()> {
+    let parameters = network.parameters();
+    let views: Vec<(&str, &[usize], &[f32])> =
+        parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice(), tensors[&p.name].as_slice())).collect();
+    weights::save(path, &views, card)
 }
 
 /// Who learns in a stage, for people.

@@ -5,7 +5,7 @@
 
 use super::evaluation::{Clock, Evaluation};
 use super::learner::{Learner, Shared};
-use super::material::Material;
+use super::material::{ImagesState, Material};
 use super::schedule::Moment;
 use crate::config::TrainConfig;
 use crate::distill::{Lesson, Mentor, Taught};
@@ -50,7 +50,30 @@ pub struct Stage {
     test: Evaluation,
     clock: Clock,
     memory: MemoryPlan,
-    order: (Option<u32>, Vec<u32>),
+    order: Order,
+}
+
+/// The order of the images in an epoch.
+#[derive(Debug)]
+struct Order {
+    epoch: Option<u32>,
+    /// Of every image its key and its place among those that are learned from.
+    places: Vec<(u64, u32)>,
+}
+
+/// A stage that is recorded and planned, before it takes any memory.
+#[derive(Debug)]
+pub struct Design {
+    learners: Vec<Learner>,
+    mentors: Vec<Model>,
+    layout: StateLayout,
+    config: TrainConfig,
+    seed: u64,
+    train: Plan,
+    validation: Option<Evaluation>,
+    test: Evaluation,
+    clock: Clock,
+    images: [ImagesState; 2],
 }
 
 /// Bytes that a stage needs.
@@ -71,8 +94,8 @@ impl MemoryPlan {
     }
 }
 
-impl Stage {
-    /// Records, differentiates, plans and allocates a stage. `mentors` are the frozen models with their roles, the first
+impl Design {
+    /// Records, differentiates and plans a stage. `mentors` are the frozen models with their roles, the first
     /// `teachers` of them teachers.
     ///
     /// # Errors
@@ -142,26 +165,58 @@ impl Stage {
             true => None,
             false => Some(Evaluation::new(&layout, &clock, material, train_images, held_out, counted())?),
         };
-        let arena = train.bytes().max(test.bytes());
-        let memory = MemoryPlan { state: layout.bytes(), arena, operations: train.len() };
-        let mut state = layout.allocate();
-        state.get_mut::<u32>(train_images.labels).copy_from_slice(&material.train.labels);
-        state.get_mut::<u32>(test_images.labels).copy_from_slice(&material.test.labels);
-        Ok(Self {
-            learners,
-            mentors,
+        let images = [train_images, test_images];
+        let config = config.clone();
+        Ok(Self { learners, mentors, layout, config, seed, train, validation, test, clock, images })
+    }
+
+    /// What the stage needs.
+    pub fn memory(&self) -> MemoryPlan {
+        let arena = self.train.bytes().max(self.test.bytes());
+        MemoryPlan { state: self.layout.bytes(), arena, operations: self.train.len() }
+    }
+
+    /// Allocates the stage. `material` is what it was designed for.
+    pub fn allocate(self, material: &Material) -> Stage {
+        let memory = self.memory();
+        let mut state = self.layout.allocate();
+        for (declared, images) in self.images.iter().zip([&material.train, &material.test]) {
+            state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
+        }
+        Stage {
+            learners: self.learners,
+            mentors: self.mentors,
             state,
-            config: config.clone(),
-            seed,
+            config: self.config,
+            seed: self.seed,
             learn: material.learn.clone(),
-            arena: Memory::new(arena),
-            train,
-            validation,
-            test,
-            clock,
+            arena: Memory::new(memory.arena),
+            train: self.train,
+            validation: self.validation,
+            test: self.test,
+            clock: self.clock,
             memory,
-            order: (None, Vec::new()),
-        })
+            order: Order { epoch: None, places: vec![(0, 0); material.learn.len()] },
+        }
+    }
+}
+
+impl Stage {
+    /// Designs and allocates a stage.
+    ///
+    /// # Errors
+    /// As [`Design::new`].
+    pub fn new(
+        material: &Material,
+        config: &TrainConfig,
+        augmentation: Augmentation,
+        seed: u64,
+        enrolments: Vec<Enrolment<'_>>,
+        mentors: Vec<(String, crate::nn::Network)>,
+        teachers: usize,
+    ) -> Result<Self> {
+        let design = Design::new(material, config, augmentation, seed, enrolments, mentors, teachers)?;
+        Ok(design.allocate(material))
     }
 
     /// What the stage needs.
@@ -225,14 +280,17 @@ impl Stage {
     }
 
     fn set_clock(&mut self, epoch: u32, step: usize) {
-        if self.order.0 != Some(epoch) {
-            let places = Philox::new(self.seed, Stream::Shuffle).permutation(u64::from(epoch), self.learn.len());
-            self.order = (Some(epoch), places.into_iter().map(|place| self.learn[place as usize]).collect());
+        if self.order.epoch != Some(epoch) {
+            Philox::new(self.seed, Stream::Shuffle).permute(u64::from(epoch), &mut self.order.places);
+            self.order.epoch = Some(epoch);
         }
         let batch = self.config.batch_size;
         let rate = self.rate(epoch, step);
         let number = epoch as usize * self.steps_per_epoch() + step;
-        self.state.get_mut::<u32>(self.clock.indices).copy_from_slice(&self.order.1[step * batch..(step + 1) * batch]);
+        let indices = self.state.get_mut::<u32>(self.clock.indices);
+        for (index, (_, place)) in indices.iter_mut().zip(&self.order.places[step * batch..(step + 1) * batch]) {
+            *index = self.learn[*place as usize];
+        }
         self.state.get_mut::<u32>(self.clock.step)[0] = number as u32;
         self.state.get_mut::<u32>(self.clock.valid)[0] = batch as u32;
         self.state.set_f64(self.clock.rate, &[rate]);
