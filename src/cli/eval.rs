@@ -1,11 +1,21 @@
 //! `kd-engine eval`: how well a model with weights does on the test split.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::{Value, json};
 
+use super::output::{plain_table, print, print_json};
+use super::progress::thread_pool;
 use crate::config::DeviceRequest;
+use crate::data::Normalisation;
+use crate::error::{Error, Result};
+use crate::ops::evaluate::Counts;
+use crate::train::evaluation::evaluate;
+use crate::train::folder::expect_run;
+use crate::train::material::Material;
+use crate::train::weights::{self, ModelCard};
 
 /// Measure top-1, top-5 and loss of a model with weights on the test split
 #[derive(Clone, Debug, Args)]
@@ -13,22 +23,168 @@ pub struct Arguments {
     /// A name of the zoo, or a TOML file that describes a model
     #[arg(long)]
     pub model: String,
-    /// Weights under PyTorch's names, as safetensors
-    #[arg(long, value_name = "FILE")]
+    /// Weights under PyTorch's names, as safetensors; or the folder of a run, which needs --role
+    #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
+    /// Whose weights of the run's folder: teacher, peer-1, ..., student-<method>-seed<N>
+    #[arg(long)]
+    pub role: Option<String>,
     /// A data source's name (embedded, fashion-mnist) or the path of an archive or folder
     #[arg(long, value_name = "SRC")]
     pub data: String,
     /// Images of one step
-    #[arg(long, default_value = "256")]
-    pub batch_size: NonZeroUsize,
+    #[arg(long, visible_alias = "batch", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub batch_size: u32,
     /// Where to compute: auto, cpu, cuda, cuda:N or sim
     #[arg(long, default_value = "auto")]
     pub device: DeviceRequest,
-    /// How many threads compute; otherwise one for each core
+    /// How many threads compute; otherwise one for each core. Results do not depend on it
     #[arg(long)]
     pub threads: Option<NonZeroUsize>,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If there is no such model, data or file, the weights do not fit, or the loss is not finite.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    arguments.device.device()?;
+    let pool = thread_pool(arguments.threads)?;
+    let measured = pool.install(|| measure(arguments))?;
+    if arguments.json {
+        return print_json(&measured.document(arguments));
+    }
+    print(&measured.text(arguments))
+}
+
+/// What was measured, on what.
+struct Measured {
+    file: PathBuf,
+    card: Option<ModelCard>,
+    normalisation: Normalisation,
+    classes: usize,
+    /// Fractions of the test split, and the mean cross-entropy.
+    images: usize,
+    top1: f64,
+    top5: f64,
+    loss: f64,
+}
+
+fn measure(arguments: &Arguments) -> Result<Measured> {
+    let file = weights_file(&arguments.weights, arguments.role.as_deref())?;
+    let card = weights::card(&file)?;
+    let mut material = Material::open_named(&arguments.data)?;
+    if let Some(card) = &card {
+        fit(card, &file, &mut material)?;
+    }
+    let network = material.network(&arguments.model)?;
+    let parameters = network.parameters();
+    let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
+    let tensors = weights::load(&file, &expected)?.tensors;
+    let models = vec![(arguments.model.clone(), network, tensors)];
+    let counts = evaluate(&material, models, arguments.batch_size as usize)?;
+    let Counts { images, loss, top1, top5, .. } = &counts[0];
+    let loss = loss / images;
+    if !loss.is_finite() {
+        return Err(Error::failed(format!("the loss of {} on {} is {loss}", arguments.model, arguments.data))
+            .help("the weights are finite, so a layer's sum overflows: they are not what this model was trained to"));
+    }
+    Ok(Measured {
+        file,
+        card,
+        normalisation: material.normalisation,
+        classes: material.classes.len(),
+        images: *images as usize,
+        top1: top1 / images,
+        top5: top5 / images,
+        loss,
+    })
+}
+
+/// The file that `path` means. A run's folder holds several, so it needs a role.
+fn weights_file(path: &Path, role: Option<&str>) -> Result<PathBuf> {
+    let shown = path.display();
+    match role {
+        Some(role) if path.is_dir() => weights::locate(path, role),
+        Some(_) => Err(Error::request(format!("--role was given, but {shown} is not a run's folder"))
+            .help("leave --role out, or give the folder that `kd-engine run` made")),
+        None if path.is_dir() => {
+            expect_run(path)?;
+            let help = match weights::roles(path) {
+                roles if roles.is_empty() => "it has none yet: continue the run with --resume".into(),
+                roles => format!("choose one with --role: {}", roles.join(", ")),
+            };
+            Err(Error::request(format!("{shown} is a run's folder: it does not say whose weights")).help(help))
+        }
+        None => Ok(path.to_path_buf()),
+    }
+}
+
+/// Checks that weights with `card` belong to data like `material`, and takes over how they want it normalised.
+fn fit(card: &ModelCard, file: &Path, material: &mut Material) -> Result<()> {
+    let (file, data) = (file.display(), &material.name);
+    let classes = material.classes.len();
+    if card.classes != classes {
+        return Err(Error::request(format!(
+            "the weights in {file} tell {} classes apart ({}), the data {data} has {classes}",
+            card.classes, card.trained.data
+        ))
+        .help("give data with the classes that the weights were trained on"));
+    }
+    let channels = material.shape[2];
+    if card.mean.len() != channels || card.std.len() != channels {
+        return Err(Error::request(format!(
+            "the weights in {file} take images of {} channels, those of {data} have {channels}",
+            card.mean.len()
+        )));
+    }
+    let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+    material.normalisation = Normalisation { mean: narrow(&card.mean), std: narrow(&card.std) };
+    Ok(())
+}
+
+impl Measured {
+    fn document(&self, arguments: &Arguments) -> Value {
+        json!({
+            "model": arguments.model,
+            "weights": self.file.display().to_string(),
+            "data": arguments.data,
+            "images": self.images,
+            "top1": self.top1,
+            "top5": self.top5,
+            "loss": self.loss,
+            "normalisation": {
+                "from": if self.card.is_some() { "weights" } else { "data" },
+                "mean": self.normalisation.mean,
+                "std": self.normalisation.std,
+            },
+        })
+    }
+
+    fn text(&self, arguments: &Arguments) -> String {
+        let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
+        let (mean, std) = (numbers(&self.normalisation.mean), numbers(&self.normalisation.std));
+        let weights = match &self.card {
+            Some(ModelCard { model, trained, .. }) => {
+                let data = &trained.data;
+                format!("{} ({model}, {} on {data}, seed {})", self.file.display(), trained.method, trained.seed)
+            }
+            None => self.file.display().to_string(),
+        };
+        let whose = if self.card.is_some() { "as the weights were trained" } else { "of the data" };
+        let percent = |share: f64| format!("{:.2}%", 100.0 * share);
+        let row = |name: &str, value: String| vec![name.to_string(), value];
+        plain_table([
+            row("model", arguments.model.clone()),
+            row("weights", weights),
+            row("data", format!("{}: {} test images, {} classes", arguments.data, self.images, self.classes)),
+            row("normalised", format!("{whose}: mean {mean}; std {std}")),
+            row("top-1", percent(self.top1)),
+            row("top-5", percent(self.top5)),
+            row("loss", format!("{:.4}", self.loss)),
+        ])
+    }
 }

@@ -33,7 +33,9 @@ enum Command {
     Presets(presets::Arguments),
     Models(models::Arguments),
     Methods(methods::Arguments),
+    Eval(eval::Arguments),
     Parity(parity::Arguments),
+    Report(report::Arguments),
 }
 
 impl Command {
@@ -43,7 +45,9 @@ impl Command {
             Command::Presets(arguments) => presets::run(&arguments),
             Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
+            Command::Eval(arguments) => eval::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
+            Command::Report(arguments) => report::run(&arguments),
         }
     }
 }

@@ -1,8 +1,13 @@
 //! `kd-engine report`: the page about one run, or several side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+
+use super::output::print;
+use crate::error::{Error, Result};
+use crate::report;
+use crate::train::folder::REPORT;
 
 /// Write the self-contained HTML report of one run, or of several side by side
 #[derive(Clone, Debug, Args)]
@@ -13,4 +18,36 @@ pub struct Arguments {
     /// Where to write it; otherwise report.html in the run's folder, or in the current folder for several runs
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If a folder is not a run's, or the page cannot be written.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let out = match (&arguments.out, arguments.runs.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [run]) => run.join(REPORT),
+        (None, _) => PathBuf::from(REPORT),
+    };
+    if let Some(out) = &arguments.out {
+        expect_place(out)?;
+    }
+    let folders: Vec<&Path> = arguments.runs.iter().map(PathBuf::as_path).collect();
+    report::write(&folders, &out)?;
+    print(&format!("report: {}\n", out.display()))
+}
+
+/// Checks that a file can be at `out`.
+fn expect_place(out: &Path) -> Result<()> {
+    if out.is_dir() {
+        return Err(Error::request(format!("{} is a folder, expected a file to write the report to", out.display()))
+            .help(format!("for instance {}", out.join(REPORT).display())));
+    }
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Error::request(format!("cannot write {}: there is no folder {}", out.display(), folder.display())))
+        }
+        _ => Ok(()),
+    }
 }

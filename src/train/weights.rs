@@ -115,17 +115,23 @@ pub fn locate(path: &Path, role: &str) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
-    let entries = fs::read_dir(path.join(MODELS)).into_iter().flatten().flatten();
-    let mut stems: Vec<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter_map(|name| Some(name.strip_suffix(".safetensors")?.to_string()).filter(|stem| !stem.starts_with('.')))
-        .collect();
-    stems.sort();
+    let stems = roles(path);
     let error = Error::request(format!("the run {shown} has no weights of `{role}`"));
     if stems.is_empty() {
         return Err(error.help("it has no final weights at all: it was not finished (continue it with --resume)"));
     }
     Err(error.suggest(role, stems.iter().map(String::as_str)))
+}
+
+/// Whose final weights the run's folder `run` holds, by name: `peer-1`, `student-kd-seed1`, `teacher`, ...
+pub fn roles(run: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join(MODELS)).into_iter().flatten().flatten();
+    let mut stems: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter_map(|name| Some(name.strip_suffix(".safetensors")?.to_string()).filter(|stem| !stem.starts_with('.')))
+        .collect();
+    stems.sort();
+    stems
 }
 
 /// Reads the tensors `expected` (name, shape) from the safetensors file at `path`. F16, BF16 and F64 are converted to
