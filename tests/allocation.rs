@@ -1,5 +1,9 @@
 //! Training steps and evaluations replay what was planned: nothing is allocated while they run, by whichever thread.
 
+#[allow(dead_code)] // It is made for the tests of whole runs.
+#[path = "runs/school.rs"]
+mod school;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,6 +11,7 @@ use kd_engine::config::{Config, Overrides};
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::train::material::Material;
 use kd_engine::train::stage::{Enrolment, Stage};
+use school::School;
 
 /// The system's allocator, counting.
 struct Counting;
@@ -49,11 +54,11 @@ fn allocations(work: impl FnOnce()) -> usize {
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
-/// A student of one of every kind of net, each taught by ClassroomKD, as lanes of one step.
+/// Students of several kinds, each taught by ClassroomKD, as lanes of one step.
 fn stage() -> Stage {
-    let sets = [("data.validation".to_string(), "0.9".to_string()), ("train.batch_size".into(), "32".into())];
-    let overrides = Overrides { sets: sets.to_vec(), ..Overrides::default() };
-    let config = Config::load(Some("fashion-quick"), &overrides).unwrap();
+    let school = School::new();
+    let config = school.path("school.toml");
+    let config = Config::load(config.to_str(), &Overrides::default()).unwrap();
     let material = Material::open(&config.data).unwrap();
     let method = config.methods.iter().find(|method| method.label == "classroomkd").unwrap();
     let enrolments = ["resnet8", "MobileNetV2", "ShuffleV2"].map(|model| Enrolment {
@@ -90,7 +95,7 @@ fn steps_and_evaluations_allocate_nothing() {
         let results = 1 + 2 * stage.learners.len();
         let mut counts = Vec::new();
         assert_eq!(allocations(|| counts = stage.test()), results);
-        assert_eq!(counts[0].images, 2000.0);
+        assert_eq!(counts[0].images, 40.0);
         assert_eq!(allocations(|| counts = stage.validate().unwrap()), results);
     });
 }

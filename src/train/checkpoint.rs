@@ -18,6 +18,7 @@ use super::durable::{ASIDE, Disk, RealDisk, sync_folder, write_synced};
 use super::folder::remove_leftovers;
 use super::log::json_line;
 use super::records::Phase;
+use super::tensor_file;
 use crate::tensor::DType;
 use crate::{Error, Result};
 
@@ -106,8 +107,11 @@ struct FileSeal {
 }
 
 impl FileSeal {
-    fn of(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.len() as u64, crc32: format!("{:08x}", crc32fast::hash(bytes)) }
+    fn of(parts: &[Cow<'_, [u8]>]) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        let bytes = parts.iter().map(|part| part.len() as u64).sum();
+        Self { bytes, crc32: format!("{:08x}", hasher.finalize()) }
     }
 }
 
@@ -160,15 +164,15 @@ impl CheckpointStore {
         tidied.map_err(|error| Error::writing(&self.folder, error))
     }
 
-    fn write(&self, name: &str, files: &[(&str, Vec<u8>)]) -> io::Result<()> {
+    fn write(&self, name: &str, files: &[EncodedFile<'_>]) -> io::Result<()> {
         let beside = self.folder.join(format!("{ASIDE}{name}"));
         let path = self.folder.join(name);
         if beside.exists() {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        for (file, bytes) in files {
-            write_synced(self.disk.as_ref(), &beside.join(file), bytes)?;
+        for (file, parts) in files {
+            write_synced(self.disk.as_ref(), &beside.join(file), parts)?;
         }
         sync_folder(&beside)?;
         if path.exists() {
@@ -237,23 +241,23 @@ impl CheckpointStore {
     }
 }
 
+/// A file's name and its bytes in parts: the state is written from where it stands.
+type EncodedFile<'a> = (&'static str, Vec<Cow<'a, [u8]>>);
+
 /// The files of a checkpoint, the manifest last.
-fn encode(checkpoint: &Checkpoint) -> Result<Vec<(&'static str, Vec<u8>)>> {
+fn encode<'a>(checkpoint: &'a Checkpoint<'_>) -> Result<Vec<EncodedFile<'a>>> {
     let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(checkpoint.tensors.len());
     for (name, dtype, shape, bytes) in &checkpoint.tensors {
         let view = TensorView::new(to_safetensors(*dtype), shape.clone(), bytes)
             .map_err(|error| Error::failed(format!("cannot save tensor `{name}`: {error}")))?;
         views.push((name, view));
     }
-    views.sort_by_key(|(name, _)| *name);
-    if let Some(pair) = views.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(Error::failed(format!("two tensors of the checkpoint are named `{}`", pair[0].0)));
-    }
-    let state = safetensors::serialize(views, None).map_err(|error| Error::failed(error.to_string()))?;
-    let mut files = vec![(STATE, state), (CURSOR, (json_line(&checkpoint.cursor)? + "\n").into_bytes())];
-    let seals = files.iter().map(|(file, bytes)| (file.to_string(), FileSeal::of(bytes))).collect();
-    let manifest = json_line(&Manifest { format: FORMAT.into(), files: seals })? + "\n";
-    files.push((MANIFEST, manifest.into_bytes()));
+    let fault = |what| Error::failed(format!("cannot save the checkpoint: {what}"));
+    let state = tensor_file::parts(views, None).map_err(fault)?;
+    let text = |text: String| vec![Cow::Owned((text + "\n").into_bytes())];
+    let mut files = vec![(STATE, state), (CURSOR, text(json_line(&checkpoint.cursor)?))];
+    let seals = files.iter().map(|(file, parts)| (file.to_string(), FileSeal::of(parts))).collect();
+    files.push((MANIFEST, text(json_line(&Manifest { format: FORMAT.into(), files: seals })?)));
     Ok(files)
 }
 
@@ -268,7 +272,7 @@ fn read(path: &Path) -> Result<Checkpoint<'static>> {
     }
     let sealed = |file: &str| -> Result<Vec<u8>> {
         let bytes = load(file)?;
-        let seal = FileSeal::of(&bytes);
+        let seal = FileSeal::of(&[Cow::Borrowed(&bytes)]);
         match manifest.files.get(file) {
             None => Err(fault(MANIFEST, format!("says nothing of {file}"))),
             Some(expected) if expected.bytes != seal.bytes => {

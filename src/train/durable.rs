@@ -1,5 +1,6 @@
 //! Files that are complete or absent: written aside, synced, renamed, and the folder synced after them.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -42,22 +43,22 @@ pub(crate) fn aside(path: &Path) -> PathBuf {
 }
 
 /// Writes and syncs one file where it stands; the caller renames it or the folder it is in.
-pub(crate) fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_synced(disk: &dyn Disk, path: &Path, parts: &[Cow<'_, [u8]>]) -> io::Result<()> {
     let mut sink = disk.create(path)?;
-    sink.write_all(bytes)?;
+    parts.iter().try_for_each(|part| sink.write_all(part))?;
     sink.flush()?;
     sink.sync()
 }
 
 /// Replaces the file at `path` by `bytes`: a kill at any moment leaves the old content or the new, nothing between.
 pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace_file_on(&RealDisk, path, bytes)
+    replace_file_on(&RealDisk, path, &[Cow::Borrowed(bytes)])
 }
 
-/// [`replace_file`] on a given disk.
-pub(crate) fn replace_file_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// [`replace_file`] by bytes in parts, on a given disk.
+pub(crate) fn replace_file_on(disk: &dyn Disk, path: &Path, parts: &[Cow<'_, [u8]>]) -> io::Result<()> {
     let beside = aside(path);
-    let written = write_synced(disk, &beside, bytes).and_then(|()| fs::rename(&beside, path));
+    let written = write_synced(disk, &beside, parts).and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
@@ -123,7 +124,7 @@ pub(crate) mod tests {
         replace_file(&path, b"old").unwrap();
         for room in 0..8 {
             let disk = FullDisk { left: Arc::new(AtomicUsize::new(room)) };
-            let error = replace_file_on(&disk, &path, b"new content").unwrap_err();
+            let error = replace_file_on(&disk, &path, &[b"new ".into(), b"content".into()]).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
             assert_eq!(fs::read(&path).unwrap(), b"old");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -17,5 +17,6 @@ pub mod schedule;
 pub mod session;
 pub mod stage;
 pub mod stop;
+mod tensor_file;
 mod trainer;
 pub mod weights;

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::durable::replace_file;
+use super::durable::{RealDisk, replace_file_on};
 use super::folder::{CONFIG, MODELS, weights_in};
 use super::log::json_line;
 use super::records::Phase;
+use super::tensor_file;
 use crate::{Error, Result};
 
 /// The one metadata key: with two, the order in the file would not be fixed.
@@ -80,13 +81,9 @@ pub fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])], card: &ModelCard)
             .map_err(|error| fault(format!("`{name}`: {error}")))?;
         views.push((name, view));
     }
-    views.sort_by_key(|(name, _)| *name);
-    if let Some(pair) = views.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(fault(format!("two tensors are named `{}`", pair[0].0)));
-    }
     let metadata = HashMap::from([(KEY.to_string(), canonical(card)?)]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| fault(error.to_string()))?;
-    replace_file(path, &bytes).map_err(|error| Error::writing(path, error))
+    let parts = tensor_file::parts(views, Some(metadata)).map_err(fault)?;
+    replace_file_on(&RealDisk, path, &parts).map_err(|error| Error::writing(path, error))
 }
 
 /// JSON with sorted keys and no spaces.

@@ -66,7 +66,7 @@ fn configs() {
     school.write("wrong.toml", text.replace("crop_padding = 1", "crop_pading = 1"));
     refused(&school, &["wrong.toml"], &["wrong.toml:8", "crop_pading = 1", "did you mean `crop_padding`?"]);
     school.write("wrong.toml", text.replace("[train]", "[train"));
-    refused(&school, &["wrong.toml"], &["wrong.toml:33", "[train"]);
+    refused(&school, &["wrong.toml"], &["wrong.toml:27", "[train"]);
     school.write("wrong.toml", [&text.as_bytes()[..40], &[0xff, 0xfe]].concat());
     refused(&school, &["wrong.toml"], &["wrong.toml", "UTF-8"]);
 }
@@ -87,13 +87,13 @@ fn batches_that_are_empty_absurd_or_too_large() {
 #[test]
 fn batches_too_large_for_the_memory() {
     let school = School::new();
-    // 100 MiB and more per image of a batch, and many images: two terabytes.
+    // Some 30 MiB and more per image of a batch, and many images: half a terabyte.
     let huge = r#"
         about = "One wide layer."
         [models]
         huge = {}
         [network]
-        layers = [{ conv = "conv", out = 200000, kernel = 1 }, "relu", "global_avg_pool", { linear = "fc", out = "classes" }]
+        layers = [{ conv = "conv", out = 50000, kernel = 1 }, "relu", "global_avg_pool", { linear = "fc", out = "classes" }]
     "#;
     school.write("huge.toml", huge);
     let count = 20_000;
