@@ -52,8 +52,7 @@ impl Model {
         for (index, parameter) in self.parameters.iter().enumerate() {
             let number = (place as usize) << 32 | index;
             let drawn = parameter.spec.init.sample(number, parameter.spec.elements(), &generator);
-            let drawn: Vec<f64> = drawn.into_iter().map(f64::from).collect();
-            state.set_f64(parameter.value, &to_engine(&parameter.spec.shape, &drawn));
+            parameter.place(state, &drawn);
         }
     }
 
@@ -73,8 +72,7 @@ impl Model {
                 .get(name)
                 .filter(|tensor| tensor.len() == parameter.spec.elements())
                 .ok_or_else(|| Error::request(format!("weights of {}: {name} does not fit", self.network.name)))?;
-            let widened: Vec<f64> = tensor.iter().map(|x| f64::from(*x)).collect();
-            state.set_f64(parameter.value, &to_engine(&parameter.spec.shape, &widened));
+            parameter.place(state, tensor);
         }
         Ok(())
     }
@@ -86,8 +84,23 @@ impl Model {
 
     /// All parameters in PyTorch's order.
     pub fn tensors(&self, state: &State) -> BTreeMap<String, Vec<f32>> {
-        let narrow = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
-        self.parameters.iter().map(|p| (p.spec.name.clone(), narrow(self.read(state, p)))).collect()
+        let narrow = |parameter: &ModelParameter| match state.layout().entry(parameter.value).dtype {
+            // Without a detour: weights are large, and memory is planned.
+            DType::F32 => to_pytorch(&parameter.spec.shape, state.get::<f32>(parameter.value)),
+            _ => self.read(state, parameter).into_iter().map(|x| x as f32).collect(),
+        };
+        self.parameters.iter().map(|p| (p.spec.name.clone(), narrow(p))).collect()
+    }
+}
+
+impl ModelParameter {
+    /// Writes elements in PyTorch's order to where they stand in the state.
+    fn place(&self, state: &mut State, values: &[f32]) {
+        let shape = &self.spec.shape;
+        match state.layout().entry(self.value).dtype {
+            DType::F32 => turn(shape, values, state.get_mut::<f32>(self.value), |x| x),
+            _ => turn(shape, values, state.get_mut::<f64>(self.value), f64::from),
+        }
     }
 }
 
@@ -102,14 +115,16 @@ pub fn engine_shape(shape: &[usize]) -> Vec<usize> {
 
 /// From PyTorch's order (its `shape`) to the engine's.
 pub fn to_engine<T: Copy + Default>(shape: &[usize], values: &[T]) -> Vec<T> {
-    if shape.len() < 2 {
-        return values.to_vec();
-    }
     let mut turned = vec![T::default(); values.len()];
-    for (index, value) in values.iter().enumerate() {
-        turned[engine_index(shape, index)] = *value;
-    }
+    turn(shape, values, &mut turned, |value| value);
     turned
+}
+
+fn turn<T: Copy, U>(shape: &[usize], values: &[T], turned: &mut [U], convert: impl Fn(T) -> U) {
+    for (index, value) in values.iter().enumerate() {
+        let place = if shape.len() < 2 { index } else { engine_index(shape, index) };
+        turned[place] = convert(*value);
+    }
 }
 
 /// From the engine's order to PyTorch's (its `shape`).

@@ -221,16 +221,18 @@ impl Run {
         }
         for (number, plan) in stages.iter().enumerate().skip(first) {
             let mut stage = self.record(*plan)?;
-            self.initialise(&mut stage, *plan);
-            self.load_mentors(&mut stage, &session)?;
             // Taken, so that the checkpoint's tensors do not stay in memory.
             let done = match position.take() {
                 Some(position) => {
                     position.restore(&mut stage)?;
                     position.step
                 }
-                None => 0,
+                None => {
+                    self.initialise(&mut stage, *plan);
+                    0
+                }
             };
+            self.load_mentors(&mut stage, &session)?;
             observe(&Event::Stage {
                 number: number + 1,
                 phase: plan.phase,

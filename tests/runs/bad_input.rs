@@ -87,13 +87,17 @@ fn batches_that_are_empty_absurd_or_too_large() {
 #[test]
 fn batches_too_large_for_the_memory() {
     let school = School::new();
-    // Some 30 MiB and more per image of a batch, and many images: half a terabyte.
+    // 36 MiB and more per image of a batch, and many images: more than half a terabyte.
     let huge = r#"
-        about = "One wide layer."
+        about = "A thousand layers."
         [models]
         huge = {}
         [network]
-        layers = [{ conv = "conv", out = 50000, kernel = 1 }, "relu", "global_avg_pool", { linear = "fc", out = "classes" }]
+        layers = [
+          { repeat = 1000, as = "layer", layers = [{ conv = "conv{layer}", out = 64, kernel = 1 }, "relu"] },
+          "global_avg_pool",
+          { linear = "fc", out = "classes" },
+        ]
     "#;
     school.write("huge.toml", huge);
     let count = 20_000;
