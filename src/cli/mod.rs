@@ -33,6 +33,7 @@ enum Command {
     Presets(presets::Arguments),
     Models(models::Arguments),
     Methods(methods::Arguments),
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -42,6 +43,7 @@ impl Command {
             Command::Presets(arguments) => presets::run(&arguments),
             Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
+            Command::Bench(arguments) => bench::run(&arguments),
         }
     }
 }
