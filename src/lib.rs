@@ -2,8 +2,9 @@
 //!
 //! One training step of the whole classroom is recorded once on a tape, planned once into one arena, and replayed for
 //! every batch. `ARCHITECTURE.md` walks through the rooms; imports run one way:
-//! cli → train, report → distill → nn → tape → ops → simd, tensor.
+//! cli → bench → train, report → distill → nn → tape → ops → simd, tensor.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -36,6 +36,7 @@ enum Command {
     Eval(eval::Arguments),
     Parity(parity::Arguments),
     Report(report::Arguments),
+    Bench(bench::Arguments),
 }
 
 impl Command {
@@ -48,6 +49,7 @@ impl Command {
             Command::Eval(arguments) => eval::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
+            Command::Bench(arguments) => bench::run(&arguments),
         }
     }
 }

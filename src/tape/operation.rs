@@ -27,6 +27,13 @@ pub trait Operation: Debug + Send + Sync {
         0
     }
 
+    /// Floating-point operations of one run, for benchmarks: two for each product that a convolution adds up, padding
+    /// counted as papers do. 0: the time goes into moving memory.
+    fn flops(&self, signature: &Signature) -> u64 {
+        let _ = signature;
+        0
+    }
+
     /// An (output, input) pair that may be one buffer if the input is not needed afterwards. The operation then sees
     /// [`Frame::is_in_place`] and must not ask for that input as a slice.
     fn in_place(&self) -> Option<(usize, usize)> {

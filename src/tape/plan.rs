@@ -25,11 +25,15 @@ struct Step {
     lane: u32,
 }
 
-/// Time that one kind of operation took in a profiled replay.
+/// Time that one operation took in a profiled replay.
 #[derive(Clone, Debug)]
 pub struct OpTime {
-    /// The operation's name and the shape of its first output.
-    pub name: String,
+    /// The operation's name.
+    pub name: &'static str,
+    /// Types and shapes of what it reads and writes.
+    pub signature: Signature,
+    /// Floating-point operations that it stands for; 0 where memory alone matters.
+    pub flops: u64,
     /// The lane it ran in.
     pub lane: u32,
     /// How long it took.
@@ -175,8 +179,9 @@ impl Plan {
             .map(|step| {
                 let start = Instant::now();
                 step.run(arena, state);
-                let shape = step.outputs.first().map(|slot| slot.shape.to_string()).unwrap_or_default();
-                OpTime { name: format!("{} {shape}", step.op.name()), lane: step.lane, time: start.elapsed() }
+                let time = start.elapsed();
+                let signature = step.signature();
+                OpTime { name: step.op.name(), flops: step.op.flops(&signature), signature, lane: step.lane, time }
             })
             .collect()
     }
@@ -208,6 +213,11 @@ impl Plan {
 }
 
 impl Step {
+    fn signature(&self) -> Signature {
+        let describe = |slots: &[Slot]| slots.iter().map(|slot| (slot.dtype, slot.shape)).collect();
+        Signature { inputs: describe(&self.inputs), outputs: describe(&self.outputs) }
+    }
+
     fn run(&self, arena: &mut Memory, state: &mut State) {
         self.op.run(&Frame {
             inputs: &self.inputs,

@@ -96,8 +96,30 @@ impl Run {
     pub fn prepare(config: Config) -> Result<Self> {
         config.check_device(Device::Cpu)?;
         let material = Material::open(&config.data)?;
+        Self::with_material(config, material)
+    }
+
+    /// As [`Run::prepare`], on `material` instead of the data that the config names.
+    ///
+    /// # Errors
+    /// If a model cannot take the images, or weights do not fit.
+    pub fn with_material(config: Config, material: Material) -> Result<Self> {
         let lineup = Lineup::new(&config.classroom, &material)?;
         Ok(Self { config, material, lineup })
+    }
+
+    /// The stage in which the student learns, every weight drawn, those of the mentors too: for measuring.
+    ///
+    /// # Errors
+    /// If the stage cannot be recorded.
+    pub fn rehearse(&self) -> Result<Stage> {
+        let plan = StagePlan { phase: Phase::Distil, seed: self.config.train.seeds[0] };
+        let mut stage = self.record(plan)?;
+        self.initialise(&mut stage, plan);
+        for (mentor, place) in stage.mentors.iter().zip(1..) {
+            mentor.initialise(&mut stage.state, plan.seed, place);
+        }
+        Ok(stage)
     }
 
     /// Says what the run would do; trains nothing that is kept.

@@ -108,9 +108,18 @@ fn float(signature: &Signature) -> DType {
     signature.inputs[0].0
 }
 
+/// Of any of the three passes: every pixel of the output (`y` or `dy`) meets every weight once.
+fn flops((_, output): (DType, Shape), (_, weights): (DType, Shape)) -> u64 {
+    2 * output.rows() as u64 * weights.count() as u64
+}
+
 impl Operation for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
+    }
+
+    fn flops(&self, signature: &Signature) -> u64 {
+        flops(signature.outputs[0], signature.inputs[1])
     }
 
     fn workspace(&self, signature: &Signature) -> usize {
@@ -164,6 +173,10 @@ impl Operation for Conv2dDgrad {
         "conv2d_dgrad"
     }
 
+    fn flops(&self, signature: &Signature) -> u64 {
+        flops(signature.inputs[0], signature.inputs[1])
+    }
+
     fn workspace(&self, signature: &Signature) -> usize {
         self.plan.workspace_len() * float(signature).size()
     }
@@ -184,6 +197,10 @@ impl Operation for Conv2dDgrad {
 impl Operation for Conv2dWgrad {
     fn name(&self) -> &'static str {
         "conv2d_wgrad"
+    }
+
+    fn flops(&self, signature: &Signature) -> u64 {
+        flops(signature.inputs[1], signature.outputs[0])
     }
 
     fn workspace(&self, signature: &Signature) -> usize {

@@ -1,0 +1,150 @@
+//! How fast kernels and whole training steps are on this machine, next to what its arithmetic and memory allow.
+
+pub mod kernel;
+pub mod machine;
+pub mod profile;
+pub mod step;
+pub mod timing;
+
+use serde::Serialize;
+
+use crate::config::presets;
+use crate::error::{Error, Result};
+use crate::nn::zoo;
+use kernel::KernelCase;
+use machine::Machine;
+use profile::ProfileLine;
+use timing::Effort;
+
+/// The nets whose training steps are measured when nothing else is asked for.
+pub const NETS: [&str; 8] =
+    ["resnet8", "resnet20", "resnet8x4", "wrn_16_2", "vgg8", "MobileNetV2", "ShuffleV1", "ShuffleV2"];
+
+/// The presets whose classroom steps are measured when nothing else is asked for.
+const PRESETS: [&str; 4] = [presets::DEFAULT, "fashion-quick", "cifar100-protocol", "cifar100-protocol-mobile"];
+
+/// The batch of training steps and kernels where none is given.
+pub const BATCH: usize = 64;
+
+/// Something that can be measured.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Benchmark {
+    /// A whole training step of one model on its own.
+    TrainStep {
+        /// A name of the zoo.
+        model: String,
+        /// Images of a step.
+        batch: usize,
+    },
+    /// A whole step of the student's lesson in a preset's classroom.
+    ClassroomStep {
+        /// A preset's name.
+        preset: String,
+        /// Images of a step; the preset's own where none is given.
+        batch: usize,
+    },
+    /// One layer's passes.
+    Kernel(KernelCase),
+}
+
+/// What was measured of a [`Benchmark`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Entry {
+    /// The benchmark's name.
+    pub name: String,
+    /// Images of one step over the median time; of whole steps only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images_per_second: Option<f64>,
+    /// Median time of a replay in milliseconds.
+    pub median_ms: f64,
+    /// Time of the fastest replay in milliseconds.
+    pub fastest_ms: f64,
+    /// How many replays were timed.
+    pub replays: usize,
+    /// Billions of floating-point operations per second; of steps, 6 per multiply-add of a learner's forward pass and
+    /// 2 per one of a frozen mentor's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gflops: Option<f64>,
+    /// Billions of bytes read and written per second, each tensor counted once; of kernels only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gigabytes_per_second: Option<f64>,
+    /// The least time that this machine's arithmetic and memory allow, over the median; of steps, of the arithmetic
+    /// alone.
+    pub share_of_roofline: f64,
+    /// Bytes of state and arena of a step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned_bytes: Option<usize>,
+    /// Time by operation and shape, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub profile: Vec<ProfileLine>,
+}
+
+impl Benchmark {
+    /// Its name: `train-step/<model>/b<batch>/f32`, `classroom-step/<preset>/b<batch>/f32` or
+    /// `kernel/<pass>/<shape>/b<batch>/f32`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::TrainStep { model, batch } => format!("train-step/{model}/b{batch}/f32"),
+            Self::ClassroomStep { preset, batch } => format!("classroom-step/{preset}/b{batch}/f32"),
+            Self::Kernel(case) => case.name(),
+        }
+    }
+
+    /// Measures it.
+    ///
+    /// # Errors
+    /// If what is measured cannot be built, for instance because the batch is too large.
+    pub fn measure(&self, machine: &Machine, effort: Effort, profile: bool) -> Result<Entry> {
+        match self {
+            Self::TrainStep { model, batch } => {
+                let stage = step::train_step(model, *batch)?;
+                step::measure(self.name(), stage, *batch, machine, effort, profile)
+            }
+            Self::ClassroomStep { preset, batch } => {
+                let stage = step::classroom_step(preset, *batch)?;
+                step::measure(self.name(), stage, *batch, machine, effort, profile)
+            }
+            Self::Kernel(case) => case.measure(machine, effort),
+        }
+    }
+}
+
+/// The benchmarks whose names contain `filter`: of the standard ones, else of those for all models and presets.
+///
+/// # Errors
+/// If there is none.
+pub fn select(filter: Option<&str>, batch: Option<usize>) -> Result<Vec<Benchmark>> {
+    let filter = filter.unwrap_or("");
+    let chosen = |all: Vec<Benchmark>| -> Vec<Benchmark> {
+        all.into_iter().filter(|benchmark| benchmark.name().contains(filter)).collect()
+    };
+    let models = NETS.iter().map(|net| net.to_string()).collect();
+    let standard = chosen(of(models, &PRESETS, batch)?);
+    if !standard.is_empty() {
+        return Ok(standard);
+    }
+    let all_presets: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
+    let every = of(zoo::names(), &all_presets, batch)?;
+    let names: Vec<String> = every.iter().map(Benchmark::name).collect();
+    let found = chosen(every);
+    if found.is_empty() {
+        return Err(Error::request(format!("no benchmark's name contains `{filter}`"))
+            .suggest(filter, names.iter().map(String::as_str)));
+    }
+    Ok(found)
+}
+
+fn of(models: Vec<String>, presets: &[&str], batch: Option<usize>) -> Result<Vec<Benchmark>> {
+    let kernels = kernel::cases(&NETS, batch.unwrap_or(BATCH))?;
+    let steps = models.into_iter().map(|model| Benchmark::TrainStep { model, batch: batch.unwrap_or(BATCH) });
+    let mut all: Vec<Benchmark> = steps.collect();
+    for preset in presets {
+        let batch = match batch {
+            Some(batch) => batch,
+            None => step::preset_config(preset)?.train.batch_size,
+        };
+        all.push(Benchmark::ClassroomStep { preset: preset.to_string(), batch });
+    }
+    all.extend(kernels.into_iter().map(Benchmark::Kernel));
+    Ok(all)
+}

@@ -1,0 +1,86 @@
+//! Timing by repetition: as many replays as a time allows, of which the median counts.
+
+use std::time::{Duration, Instant};
+
+/// Replays that are always timed, however long they take.
+const FEWEST: usize = 5;
+
+/// Replays beyond which the median does not get better.
+const MOST: usize = 10_000;
+
+/// How long each benchmark is repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Of a whole step.
+    pub step: Duration,
+    /// Of a kernel.
+    pub kernel: Duration,
+}
+
+impl Effort {
+    /// `seconds` for each step, a twentieth of it for each kernel.
+    pub fn of(seconds: f64) -> Self {
+        Self { step: Duration::from_secs_f64(seconds), kernel: Duration::from_secs_f64(seconds / 20.0) }
+    }
+}
+
+/// Times of the replays of something, ascending.
+#[derive(Clone, Debug)]
+pub struct Times(Vec<Duration>);
+
+impl Times {
+    /// Replays `work`, which says how long it took, for about `time`, after as many replays for warming up as a tenth
+    /// of it holds (at least two).
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub fn measure<E>(time: Duration, mut work: impl FnMut() -> Result<Duration, E>) -> Result<Self, E> {
+        let start = Instant::now();
+        let mut warm = 0;
+        while warm < 2 || start.elapsed() < time / 10 {
+            work()?;
+            warm += 1;
+        }
+        let start = Instant::now();
+        let mut times = Vec::new();
+        while times.len() < FEWEST || (start.elapsed() < time && times.len() < MOST) {
+            times.push(work()?);
+        }
+        times.sort_unstable();
+        Ok(Self(times))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The median, in seconds.
+    pub fn median(&self) -> f64 {
+        self.0[self.0.len() / 2].as_secs_f64()
+    }
+
+    /// The shortest, in seconds.
+    pub fn fastest(&self) -> f64 {
+        self.0[0].as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_work_is_timed_a_few_times_and_failures_are_passed_on() {
+        let mut calls = 0;
+        let times = Times::measure::<()>(Duration::ZERO, || {
+            calls += 1;
+            Ok(Duration::from_secs(calls))
+        })
+        .unwrap();
+        // Of 1 to 7 seconds the first two are for warming up.
+        assert_eq!((times.count(), calls), (FEWEST, 7));
+        assert_eq!((times.fastest(), times.median()), (3.0, 5.0));
+        assert_eq!(Times::measure(Duration::ZERO, || Err("no")).unwrap_err(), "no");
+    }
+}
