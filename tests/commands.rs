@@ -188,7 +188,7 @@ fn requests_that_do_not_fit_are_explained() {
         refused(trained, &[&arguments[..], more].concat(), phrases);
     };
     let teacher = "out/models/teacher.safetensors";
-    check("tiny.toml", "out", "data", &[], &["--role", "student-cross_entropy-seed1, student-kd-seed1", "teacher"]);
+    check("tiny.toml", "out", "data", &[], &["--role: student-cross_entropy-seed1, ", "student-kd-seed2, teacher"]);
     check("tiny.toml", "out", "data", &["--role", "techer"], &["did you mean `teacher`?"]);
     check("tiny.toml", teacher, "data", &["--role", "teacher"], &["is not a run's folder"]);
     check("tiny.toml", "data", "data", &[], &["is not a run's folder"]);

@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Weights under PyTorch's names, as safetensors; or the folder of a run, which needs --role
     #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
-    /// Whose weights of the run's folder: teacher, peer-1, ..., student-<method>-seed<N>
+    /// Whose weights of the run's folder: teacher, peer-1, ..., student-METHOD-seedN
     #[arg(long)]
     pub role: Option<String>,
     /// A data source's name (embedded, fashion-mnist) or the path of an archive or folder

@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Train for so many epochs in every phase; ramps and milestones scale with them
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "resume")]
     pub epochs: Option<u32>,
-    /// The run's folder, which must not exist yet; otherwise runs/<name>-<number>
+    /// The run's folder, which must not exist yet; otherwise runs/NAME-NUMBER
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Continue the run in this folder from its newest checkpoint

@@ -1,6 +1,6 @@
 //! Experiments: strict TOML into types.
 //!
-//! A text becomes a [`tree`] that remembers where each setting was written, `--set` changes the tree, and each table's
+//! A text becomes a tree that remembers where each setting was written, `--set` changes the tree, and each table's
 //! own file reads its types from it; every error points at the file and bytes it is about. [`Config::to_toml`] writes
 //! everything back, every default written out, so that reading it again gives the same [`Config`].
 

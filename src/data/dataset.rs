@@ -8,9 +8,9 @@ use crate::{Error, Result};
 /// Labelled images of one split.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Pixels, [N, H, W, C], 0 to 255; shared, so that every plan that reads them can adopt them.
+    /// Pixels, `[N, H, W, C]`, 0 to 255; shared, so that every plan that reads them can adopt them.
     pub images: Arc<Vec<u8>>,
-    /// Class of each image, [N].
+    /// Class of each image, `[N]`.
     pub labels: Vec<u32>,
 }
 

@@ -7,9 +7,9 @@ use super::dataset::Split;
 /// Mean and standard deviation per channel of pixel/255.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalisation {
-    /// Mean of each channel, [C].
+    /// Mean of each channel, `[C]`.
     pub mean: Vec<f32>,
-    /// Standard deviation of each channel (population), [C].
+    /// Standard deviation of each channel (population), `[C]`.
     pub std: Vec<f32>,
 }
 
