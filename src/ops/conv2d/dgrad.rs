@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
+use super::algorithm::Algorithm;
 use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
-use super::product::{ProductPlan, Start};
-use super::taps::Correlation;
+use super::product::Start;
 use crate::simd::{Element, Level};
 
 /// A planned input gradient: the adjoint of the forward convolution in `x`.
 #[derive(Debug)]
 pub struct DgradPlan {
     geometry: Conv2dGeometry,
-    product: ProductPlan,
+    algorithm: Algorithm,
 }
 
 impl DgradPlan {
@@ -24,12 +24,12 @@ impl DgradPlan {
     /// Plans for `geometry` on `level`.
     pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
         let geometry = geometry.flattened();
-        Self { product: ProductPlan::new::<T>(&geometry, Correlation::backward, level), geometry }
+        Self { algorithm: Algorithm::backward::<T>(&geometry, level), geometry }
     }
 
     /// Elements of workspace that [`Self::run`] needs.
     pub fn workspace_len(&self) -> usize {
-        if self.geometry.is_depthwise() { 0 } else { self.product.packed_len() }
+        self.algorithm.workspace_len(&self.geometry)
     }
 
     /// `dx` (all of it): the gradient that `dy` and `weights` give, plus `addend` where there is one.
@@ -39,7 +39,13 @@ impl DgradPlan {
         assert_eq!(weights.len(), geometry.weight_count());
         assert_eq!(dx.len(), geometry.input_count());
         assert!(addend.is_none_or(|addend| addend.len() == dx.len()));
-        let images = self.product.images_per_chunk;
+        let product = match &self.algorithm {
+            Algorithm::Direct(product) => product,
+            Algorithm::Winograd(plan) => {
+                return plan.run(dy, weights, addend.map_or(Start::Zero, Start::Tensor), dx, workspace);
+            }
+        };
+        let images = product.images_per_chunk;
         let input = images * geometry.input_count() / geometry.batch;
         let start = |chunk: usize, len: usize| match addend {
             Some(addend) => Start::Tensor(&addend[chunk * input..][..len]),
@@ -48,17 +54,17 @@ impl DgradPlan {
         let chunks =
             dx.par_chunks_mut(input).zip(dy.par_chunks(images * geometry.output_count() / geometry.batch)).enumerate();
         if geometry.is_depthwise() {
-            let correlation = &self.product.correlation;
+            let correlation = &product.correlation;
             chunks.for_each(|(chunk, (result, source))| {
                 let start = start(chunk, result.len());
-                Depthwise { correlation, source, weights, turned: true, start, result }.run(self.product.level);
+                Depthwise { correlation, source, weights, turned: true, start, result }.run(product.level);
             });
             return;
         }
-        let packed = &mut workspace[..self.product.packed_len()];
+        let packed = &mut workspace[..product.packed_len()];
         let (outputs, channels) = (geometry.outputs_per_group(), geometry.channels_per_group());
         let taps = geometry.kernel[0] * geometry.kernel[1];
-        self.product.pack(packed, |block, packed| {
+        product.pack(packed, |block, packed| {
             // The kernel turned around and transposed: row (turned tap, k), column c. A few rows at a time, so that
             // the lines they are written to stay in the cache.
             const ROWS: usize = 16;
@@ -77,6 +83,6 @@ impl DgradPlan {
             }
         });
         let packed = &*packed;
-        chunks.for_each(|(chunk, (dx, dy))| self.product.run_chunk(dy, packed, start(chunk, dx.len()), dx));
+        chunks.for_each(|(chunk, (dx, dy))| product.run_chunk(dy, packed, start(chunk, dx.len()), dx));
     }
 }

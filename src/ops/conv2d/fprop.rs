@@ -2,17 +2,17 @@
 
 use rayon::prelude::*;
 
+use super::algorithm::Algorithm;
 use super::depthwise::Depthwise;
 use super::geometry::Conv2dGeometry;
-use super::product::{ProductPlan, Start};
-use super::taps::Correlation;
+use super::product::Start;
 use crate::simd::{Element, Level};
 
 /// A planned forward convolution: `y[n,oh,ow,k] = bias[k] + Σ x[n, oh·s+kh·d-p, ow·s+kw·d-p, c] · w[kh,kw,c,k]`.
 #[derive(Debug)]
 pub struct FpropPlan {
     geometry: Conv2dGeometry,
-    product: ProductPlan,
+    algorithm: Algorithm,
 }
 
 impl FpropPlan {
@@ -24,12 +24,12 @@ impl FpropPlan {
     /// Plans for `geometry` on `level`.
     pub fn on_level<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Self {
         let geometry = geometry.flattened();
-        Self { product: ProductPlan::new::<T>(&geometry, Correlation::forward, level), geometry }
+        Self { algorithm: Algorithm::forward::<T>(&geometry, level), geometry }
     }
 
     /// Elements of workspace that [`Self::run`] needs.
     pub fn workspace_len(&self) -> usize {
-        if self.geometry.is_depthwise() { 0 } else { self.product.packed_len() }
+        self.algorithm.workspace_len(&self.geometry)
     }
 
     /// `y` (all of it) from `x`, `weights` and `bias`.
@@ -38,20 +38,24 @@ impl FpropPlan {
         assert_eq!(x.len(), geometry.input_count());
         assert_eq!(weights.len(), geometry.weight_count());
         assert_eq!(y.len(), geometry.output_count());
-        let images = self.product.images_per_chunk;
         let start = bias.map_or(Start::Zero, Start::PerChannel);
+        let product = match &self.algorithm {
+            Algorithm::Direct(product) => product,
+            Algorithm::Winograd(plan) => return plan.run(x, weights, start, y, workspace),
+        };
+        let images = product.images_per_chunk;
         let chunks = y
             .par_chunks_mut(images * geometry.output_count() / geometry.batch)
             .zip(x.par_chunks(images * geometry.input_count() / geometry.batch));
         if geometry.is_depthwise() {
-            let correlation = &self.product.correlation;
+            let correlation = &product.correlation;
             chunks.for_each(|(result, source)| {
-                Depthwise { correlation, source, weights, turned: false, start, result }.run(self.product.level);
+                Depthwise { correlation, source, weights, turned: false, start, result }.run(product.level);
             });
             return;
         }
-        let packed = &mut workspace[..self.product.packed_len()];
-        self.product.pack(packed, |block, packed| {
+        let packed = &mut workspace[..product.packed_len()];
+        product.pack(packed, |block, packed| {
             let first = block.group * geometry.outputs_per_group() + block.first;
             for (row, out) in packed.chunks_mut(block.width).enumerate() {
                 let from = row * geometry.out_channels + first;
@@ -59,6 +63,6 @@ impl FpropPlan {
             }
         });
         let packed = &*packed;
-        chunks.for_each(|(y, x)| self.product.run_chunk(x, packed, start, y));
+        chunks.for_each(|(y, x)| product.run_chunk(x, packed, start, y));
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
 
+mod algorithm;
 mod cut;
 mod depthwise;
 mod dgrad;
@@ -12,6 +13,7 @@ mod product;
 mod taps;
 mod tile;
 mod wgrad;
+mod winograd;
 
 #[cfg(test)]
 mod tests;

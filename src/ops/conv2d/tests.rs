@@ -1,20 +1,21 @@
 //! Convolution against a direct sum in f64, on every instruction set; gradients as exact adjoints; bits that do not
 //! depend on threads.
 
+use super::algorithm::Algorithm;
 use super::*;
 use crate::random::{Philox, Stream};
 use crate::simd::{Element, Level};
 
-const SEED: u64 = 20;
+pub(super) const SEED: u64 = 20;
 
 /// `count` numbers in [-1, 1) that f32 holds exactly, so that the reference sees the same numbers.
-fn values<T: Element>(major: u64, count: usize) -> Vec<T> {
+pub(super) fn values<T: Element>(major: u64, count: usize) -> Vec<T> {
     let random = Philox::new(SEED, Stream::Weights);
     (0..count).map(|i| T::from_f64(f64::from((2.0 * random.uniform(major, i as u64) - 1.0) as f32))).collect()
 }
 
 /// Calls `visit(x index, weight index, y index)` for every product of the convolution.
-fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
+pub(super) fn products(geometry: &Conv2dGeometry, mut visit: impl FnMut(usize, usize, usize)) {
     let g = geometry;
     let [rows, columns] = g.output();
     let (channels, outputs) = (g.channels_per_group(), g.outputs_per_group());
@@ -116,10 +117,14 @@ fn run<T: Element>(geometry: &Conv2dGeometry, level: Level) -> Results<T> {
     r
 }
 
-/// Fails unless every element is within the bound of a sum of `terms` products, each at most 1 in magnitude:
-/// `terms` roundings of a partial sum that is at most `terms` (Higham, "Accuracy and stability", section 3.1).
-fn close<T: Element>(what: &str, got: &[T], expected: &[f64], terms: usize, unit: f64) {
-    let bound = (terms * terms) as f64 * unit;
+/// The error of a sum of `terms` products, each at most 1 in magnitude: `terms` roundings of a partial sum that is at
+/// most `terms` (Higham, "Accuracy and stability", section 3.1).
+fn direct_bound(terms: usize, unit: f64) -> f64 {
+    (terms * terms) as f64 * unit
+}
+
+/// Fails unless every element is within `bound`.
+fn close<T: Element>(what: &str, got: &[T], expected: &[f64], bound: f64) {
     for (index, (got, expected)) in got.iter().zip(expected).enumerate() {
         let error = (got.to_f64() - expected).abs();
         if !(error <= bound) {
@@ -133,17 +138,23 @@ fn agrees<T: Element>(geometry: &Conv2dGeometry, unit: f64) {
     for level in Level::ALL {
         let got = run::<T>(geometry, level);
         let name = |what: &str| format!("{what} of {geometry:?} on {level}");
-        close(&name("y"), &got.y, &expected.y, terms[0], unit);
-        close(&name("dx"), &got.dx, &expected.dx, terms[1], unit);
-        close(&name("dw"), &got.dw, &expected.dw, terms[2], unit);
-        close(&name("dbias"), &got.dbias, &expected.dbias, terms[3], unit);
+        let bound = |algorithm: Algorithm, channels: usize, terms: usize| match algorithm {
+            Algorithm::Direct(_) => direct_bound(terms, unit),
+            Algorithm::Winograd(_) => winograd::error_bound(channels, unit),
+        };
+        let forward = bound(Algorithm::forward::<T>(geometry, level), geometry.in_channels, terms[0]);
+        let backward = bound(Algorithm::backward::<T>(geometry, level), geometry.out_channels, terms[1]);
+        close(&name("y"), &got.y, &expected.y, forward);
+        close(&name("dx"), &got.dx, &expected.dx, backward);
+        close(&name("dw"), &got.dw, &expected.dw, direct_bound(terms[2], unit));
+        close(&name("dbias"), &got.dbias, &expected.dbias, direct_bound(terms[3], unit));
     }
 }
 
 /// Batch, height, width, C, K, kernel, stride, padding, dilation, groups.
 type Case = (usize, usize, usize, usize, usize, [usize; 2], [usize; 2], [usize; 2], [usize; 2], usize);
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 27] = [
     (5, 8, 8, 3, 16, [3, 3], [1, 1], [1, 1], [1, 1], 1),
     (1, 7, 9, 5, 7, [3, 3], [1, 1], [1, 1], [1, 1], 1),
     (5, 6, 5, 17, 33, [3, 3], [2, 2], [1, 1], [1, 1], 1),
@@ -168,6 +179,10 @@ const CASES: [Case; 24] = [
     (2, 9, 9, 50, 50, [3, 3], [1, 1], [2, 2], [2, 2], 50),
     (18, 2, 2, 48, 48, [3, 3], [1, 1], [1, 1], [1, 1], 48),
     (4, 1, 1, 21, 21, [3, 3], [1, 1], [1, 1], [1, 1], 21),
+    // These go through minimal filtering.
+    (5, 8, 6, 16, 16, [3, 3], [1, 1], [1, 1], [1, 1], 1),
+    (1, 7, 9, 17, 33, [3, 3], [1, 1], [1, 1], [1, 1], 1),
+    (18, 4, 7, 48, 32, [3, 3], [1, 1], [1, 1], [1, 1], 1),
 ];
 
 fn geometry(case: Case) -> Conv2dGeometry {
@@ -188,6 +203,17 @@ fn all_passes_agree_with_direct_sums_in_f32() {
 fn all_passes_agree_with_direct_sums_in_f64() {
     for case in CASES {
         agrees::<f64>(&geometry(case), f64::EPSILON);
+    }
+}
+
+#[test]
+fn both_algorithms_are_among_the_cases() {
+    for level in Level::ALL {
+        let of = |direct: bool| {
+            let plans = CASES.map(|case| Algorithm::forward::<f32>(&geometry(case), level));
+            plans.iter().filter(|plan| matches!(plan, Algorithm::Direct(_)) == direct).count()
+        };
+        assert!(of(true) >= 20 && of(false) >= 3, "{} direct, {} not, on {level}", of(true), of(false));
     }
 }
 
