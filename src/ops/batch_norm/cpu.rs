@@ -113,7 +113,8 @@ impl<S: Simd> Sum<S, 2> for Deviation<S::Element> {
     }
 }
 
-/// Mean and inverse standard deviation of the whole batch from the statistics of its chunks, and with `running` the
+/// Mean and inverse standard deviation of the whole batch from the statistics of its chunks, `rest` (what rounding took
+/// from the mean: the mean is `mean + rest`), and with `running` the
 /// running statistics (`momentum` is the share of the new ones; the variance goes in unbiased, as in PyTorch).
 ///
 /// In f64, by the pairwise formula for all chunks at once: `M2 = sum_k M2_k + n_k (mean_k - mean)^2` (Chan, Golub,
@@ -129,11 +130,12 @@ pub unsafe fn combine<T: Element>(
     epsilon: f64,
     momentum: f64,
     mean: *mut T,
+    rest: *mut T,
     inv_std: *mut T,
     running: Option<(*mut T, *mut T)>,
 ) {
     let statistics = Shared::reading(statistics);
-    let (mean, inv_std) = (Shared::new(mean), Shared::new(inv_std));
+    let (mean, rest, inv_std) = (Shared::new(mean), Shared::new(rest), Shared::new(inv_std));
     let running = running.map(|(mean, var)| (Shared::new(mean), Shared::new(var)));
     let rows = chunks.rows as f64;
     Chunks { rows: channels, chunk_rows: CHANNEL_BLOCK }.for_each(|_, block| {
@@ -162,7 +164,9 @@ pub unsafe fn combine<T: Element>(
                 }
             }
             for ((&batch_mean, &squares), channel) in total.iter().zip(&squares).zip(block) {
-                *mean.at(channel) = T::from_f64(batch_mean);
+                let rounded = T::from_f64(batch_mean);
+                *mean.at(channel) = rounded;
+                *rest.at(channel) = T::from_f64(batch_mean - rounded.to_f64());
                 *inv_std.at(channel) = T::from_f64(1.0 / (squares / rows + epsilon).sqrt());
                 if let Some((running_mean, running_var)) = running {
                     let update = |old: &mut T, new: f64| {
@@ -183,17 +187,27 @@ pub fn inverse_deviation<T: Element>(variance: &[T], epsilon: f64, inv_std: &mut
     }
 }
 
-/// `scale = gamma * inv_std`: BatchNorm is `scale * (x - mean) + beta`.
+/// BatchNorm as `scale * (x - mean) + shift`: `scale = gamma * inv_std`, `shift = beta - scale * rest`, where the mean is
+/// `mean + rest`.
 ///
 /// Subtracting the mean first costs an operation, but is exact where x is near it: what a ReLU decides about small outputs
 /// does not depend on how far the mean is from zero. Forward and backward compute the same, and see the same sign.
-pub fn scales<T: Element>(inv_std: &[T], gamma: &[T], scale: &mut [T]) {
-    for ((scale, inv_std), gamma) in scale.iter_mut().zip(inv_std).zip(gamma) {
-        *scale = *gamma * *inv_std;
+pub fn scale_and_shift<T: Element>(
+    rest: &[T],
+    inv_std: &[T],
+    gamma: &[T],
+    beta: &[T],
+    scale: &mut [T],
+    shift: &mut [T],
+) {
+    for channel in 0..rest.len() {
+        let factor = gamma[channel] * inv_std[channel];
+        scale[channel] = factor;
+        shift[channel] = T::from_f64(beta[channel].to_f64() - factor.to_f64() * rest[channel].to_f64());
     }
 }
 
-/// `y = act(scale * (x - mean) + beta [+ residual])`, where `act` is ReLU or nothing.
+/// `y = act(scale * (x - mean) + shift [+ residual])`, where `act` is ReLU or nothing.
 ///
 /// # Safety
 /// `x`, `residual` and `y` hold `[chunks.rows, channels]`, the tables `[channels]`. `y` may be `x` or `residual`.
@@ -207,10 +221,10 @@ pub unsafe fn normalise<T: Element>(
     relu: bool,
     mean: &[T],
     scale: &[T],
-    beta: &[T],
+    shift: &[T],
     y: *mut T,
 ) {
-    assert!(mean.len() == channels && scale.len() == channels && beta.len() == channels);
+    assert!(mean.len() == channels && scale.len() == channels && shift.len() == channels);
     let pass = match (residual.is_some(), relu) {
         (false, false) => normalise_rows::<T, false, false>,
         (false, true) => normalise_rows::<T, false, true>,
@@ -223,8 +237,8 @@ pub unsafe fn normalise<T: Element>(
         // SAFETY: every chunk reads and writes its own rows.
         unsafe {
             let residual = residual.map_or(std::ptr::null(), |residual| residual.at(offset).cast_const());
-            let (mean, scale, beta) = (mean.as_ptr(), scale.as_ptr(), beta.as_ptr());
-            let map = Normalise { x: x.at(offset), residual, mean, scale, beta, y: y.at(offset) };
+            let (mean, scale, shift) = (mean.as_ptr(), scale.as_ptr(), shift.as_ptr());
+            let map = Normalise { x: x.at(offset), residual, mean, scale, shift, y: y.at(offset) };
             pass(level, map, range.len(), channels);
         }
     });
@@ -253,13 +267,13 @@ impl<T: Element, const RESIDUAL: bool, const RELU: bool> Kernel<T> for Normalise
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
-        let (mut mean, mut scale, mut beta) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
+        let (mut mean, mut scale, mut shift) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
         // SAFETY: `normalise` gives `rows` rows, and tables of `channels`.
         unsafe {
             let mean = mean.fill(self.map.mean, bundle);
             let scale = scale.fill(self.map.scale, bundle);
-            let beta = beta.fill(self.map.beta, bundle);
-            let map = Normalise { mean, scale, beta, ..self.map };
+            let shift = shift.fill(self.map.shift, bundle);
+            let map = Normalise { mean, scale, shift, ..self.map };
             map_rows::<S>(Variant::<T, RESIDUAL, RELU>(map), bundle, self.rows);
         }
     }
@@ -271,7 +285,7 @@ struct Normalise<T> {
     residual: *const T,
     mean: *const T,
     scale: *const T,
-    beta: *const T,
+    shift: *const T,
     y: *mut T,
 }
 
@@ -281,14 +295,14 @@ struct Variant<T, const RESIDUAL: bool, const RELU: bool>(Normalise<T>);
 impl<S: Simd, const RESIDUAL: bool, const RELU: bool> Map<S> for Variant<S::Element, RESIDUAL, RELU> {
     #[inline(always)]
     unsafe fn apply(self, offset: usize, column: usize, lanes: usize) {
-        let Normalise { x, residual, mean, scale, beta, y } = self.0;
+        let Normalise { x, residual, mean, scale, shift, y } = self.0;
         // SAFETY: as the trait's contract.
         unsafe {
             let mean = S::load_up_to(mean.add(column), lanes);
             let scale = S::load_up_to(scale.add(column), lanes);
-            let beta = S::load_up_to(beta.add(column), lanes);
+            let shift = S::load_up_to(shift.add(column), lanes);
             let centred = S::sub(S::load_up_to(x.add(offset), lanes), mean);
-            let mut value = S::fma(centred, scale, beta);
+            let mut value = S::fma(centred, scale, shift);
             if RESIDUAL {
                 value = S::add(value, S::load_up_to(residual.add(offset), lanes));
             }

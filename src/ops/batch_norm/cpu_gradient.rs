@@ -10,7 +10,7 @@ use crate::simd::{Element, Kernel, Level, Simd, dispatch_on};
 pub enum Mask<T> {
     /// Everywhere: there is no ReLU.
     None,
-    /// Where `scale * (x - mean) + beta > 0`, as the forward pass computed it: the output need not be read.
+    /// Where `scale * (x - mean) + shift > 0`, as the forward pass computed it: the output need not be read.
     Input,
     /// Where the saved output (`[rows, channels]`) is above zero: there is a residual in it.
     Output(*const T),
@@ -31,10 +31,10 @@ pub struct Inputs<'a, T> {
     pub mask: Mask<T>,
     /// The mean that was subtracted.
     pub mean: &'a [T],
-    /// Of [`super::cpu::scales`].
+    /// Of [`super::cpu::scale_and_shift`].
     pub scale: &'a [T],
-    /// The parameter of that name.
-    pub beta: &'a [T],
+    /// Of [`super::cpu::scale_and_shift`].
+    pub shift: &'a [T],
 }
 
 /// The same for a chunk, tables as wide as a bundle.
@@ -45,7 +45,7 @@ struct Chunk<T> {
     output: *const T,
     mean: *const T,
     scale: *const T,
-    beta: *const T,
+    shift: *const T,
 }
 
 impl<T: Element> Inputs<'_, T> {
@@ -60,7 +60,7 @@ impl<T: Element> Inputs<'_, T> {
                 output: if let Mask::Output(output) = self.mask { output.add(offset) } else { std::ptr::null() },
                 mean: self.mean.as_ptr(),
                 scale: self.scale.as_ptr(),
-                beta: self.beta.as_ptr(),
+                shift: self.shift.as_ptr(),
             }
         }
     }
@@ -111,13 +111,13 @@ impl<T: Element, const MASK: u8> Kernel<T> for ChunkSums<T, MASK> {
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, SUM_VECTORS);
-        let (mut mean, mut scale, mut beta) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
+        let (mut mean, mut scale, mut shift) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
         // SAFETY: `chunk_sums` gives `rows` rows, and tables of `channels`.
         unsafe {
             let mean = mean.fill(self.input.mean, bundle);
             let scale = scale.fill(self.input.scale, bundle);
-            let beta = beta.fill(self.input.beta, bundle);
-            let input = Chunk { mean, scale, beta, ..self.input };
+            let shift = shift.fill(self.input.shift, bundle);
+            let input = Chunk { mean, scale, shift, ..self.input };
             sum_rows::<S, 2>(GradientSums::<T, MASK>(input), bundle, self.rows, self.sums);
         }
     }
@@ -127,7 +127,7 @@ impl<T: Element, const MASK: u8> Kernel<T> for ChunkSums<T, MASK> {
 struct GradientSums<T, const MASK: u8>(Chunk<T>);
 
 impl<S: Simd, const MASK: u8> Sum<S, 2> for GradientSums<S::Element, MASK> {
-    /// Mean, scale, beta.
+    /// Mean, scale, shift.
     type Columns = [S::Vector; 3];
 
     #[inline(always)]
@@ -137,7 +137,7 @@ impl<S: Simd, const MASK: u8> Sum<S, 2> for GradientSums<S::Element, MASK> {
             let mean = S::load_up_to(self.0.mean.add(column), lanes);
             if MASK == INPUT {
                 let scale = S::load_up_to(self.0.scale.add(column), lanes);
-                [mean, scale, S::load_up_to(self.0.beta.add(column), lanes)]
+                [mean, scale, S::load_up_to(self.0.shift.add(column), lanes)]
             } else {
                 [mean; 3]
             }
@@ -145,11 +145,11 @@ impl<S: Simd, const MASK: u8> Sum<S, 2> for GradientSums<S::Element, MASK> {
     }
 
     #[inline(always)]
-    unsafe fn add(self, offset: usize, lanes: usize, [mean, scale, beta]: [S::Vector; 3], sums: &mut [S::Vector; 2]) {
+    unsafe fn add(self, offset: usize, lanes: usize, [mean, scale, shift]: [S::Vector; 3], sums: &mut [S::Vector; 2]) {
         // SAFETY: as the trait's contract.
         unsafe {
             let centred = S::sub(S::load_up_to(self.0.x.add(offset), lanes), mean);
-            let gradient = masked::<S, MASK>(self.0, offset, lanes, centred, scale, beta);
+            let gradient = masked::<S, MASK>(self.0, offset, lanes, centred, scale, shift);
             sums[0] = S::add(sums[0], gradient);
             sums[1] = S::fma(gradient, centred, sums[1]);
         }
@@ -167,13 +167,13 @@ unsafe fn masked<S: Simd, const MASK: u8>(
     lanes: usize,
     centred: S::Vector,
     scale: S::Vector,
-    beta: S::Vector,
+    shift: S::Vector,
 ) -> S::Vector {
     // SAFETY: as this function's own contract.
     unsafe {
         let upstream = S::load_up_to(input.upstream.add(offset), lanes);
         match MASK {
-            INPUT => S::where_positive(S::fma(centred, scale, beta), upstream),
+            INPUT => S::where_positive(S::fma(centred, scale, shift), upstream),
             OUTPUT => S::where_positive(S::load_up_to(input.output.add(offset), lanes), upstream),
             _ => upstream,
         }
@@ -262,7 +262,7 @@ pub unsafe fn input_gradient<T: Element>(
     terms: Option<(&[T], &[T])>,
     outputs: Outputs<T>,
 ) {
-    let (slope, constant) = terms.unwrap_or((inputs.scale, inputs.beta));
+    let (slope, constant) = terms.unwrap_or((inputs.scale, inputs.shift));
     assert!(slope.len() == channels && constant.len() == channels);
     let pass = match (terms.is_some(), inputs.mask) {
         (false, Mask::None) => gradient_rows::<T, NONE, false>,
@@ -313,14 +313,14 @@ impl<T: Element, const MASK: u8, const TERMS: bool> Kernel<T> for GradientRows<T
     #[inline(always)]
     fn run<S: Simd<Element = T>>(self) {
         let bundle = Bundle::new(self.channels, S::LANES, MAP_VECTORS);
-        let (mut mean, mut scale, mut beta) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
+        let (mut mean, mut scale, mut shift) = (Expanded::empty(), Expanded::empty(), Expanded::empty());
         let (mut slope, mut constant) = (Expanded::empty(), Expanded::empty());
         let mut map = self.map;
         // SAFETY: `input_gradient` gives `rows` rows, and tables of `channels`.
         unsafe {
             map.input.mean = mean.fill(map.input.mean, bundle);
             map.input.scale = scale.fill(map.input.scale, bundle);
-            map.input.beta = beta.fill(map.input.beta, bundle);
+            map.input.shift = shift.fill(map.input.shift, bundle);
             map.slope = slope.fill(map.slope, bundle);
             map.constant = constant.fill(map.constant, bundle);
             map_rows::<S>(Variant::<T, MASK, TERMS>(map), bundle, self.rows);
@@ -348,13 +348,13 @@ impl<S: Simd, const MASK: u8, const TERMS: bool> Map<S> for Variant<S::Element, 
         // SAFETY: as the trait's contract; everything is read before anything is written.
         unsafe {
             let scale = S::load_up_to(input.scale.add(column), lanes);
-            let beta = if MASK == INPUT { S::load_up_to(input.beta.add(column), lanes) } else { scale };
+            let shift = if MASK == INPUT { S::load_up_to(input.shift.add(column), lanes) } else { scale };
             let centred = if TERMS || MASK == INPUT {
                 S::sub(S::load_up_to(input.x.add(offset), lanes), S::load_up_to(input.mean.add(column), lanes))
             } else {
                 scale
             };
-            let gradient = masked::<S, MASK>(input, offset, lanes, centred, scale, beta);
+            let gradient = masked::<S, MASK>(input, offset, lanes, centred, scale, shift);
             let mut total = S::mul(scale, gradient);
             if TERMS {
                 let slope = S::load_up_to(slope.add(column), lanes);

@@ -10,8 +10,8 @@ use crate::simd::{Element, Level};
 use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
 use crate::with_float;
 
-/// Inputs: x, upstream, gamma, beta, mean, inv_std, then the forward's output where the ReLU's mask needs it, then the
-/// addend. Outputs: dx, dgamma, dbeta, then the residual's gradient where it is not the upstream one itself.
+/// Inputs: x, upstream, gamma, beta, mean, inv_std, the mean's rest, then the forward's output where the ReLU's mask needs
+/// it, then the addend. Outputs: dx, dgamma, dbeta, then the residual's gradient where it is not the upstream one itself.
 #[derive(Clone, Copy, Debug)]
 struct BatchNormGradient {
     options: BatchNormOptions,
@@ -43,8 +43,8 @@ pub(super) fn record(
         addend: false,
     };
     let [x, gamma, beta] = [node.inputs[0], node.inputs[1], node.inputs[2]];
-    let [y, mean, inv_std] = [node.outputs[0], node.outputs[1], node.outputs[2]];
-    let mut inputs = vec![x, upstream, gamma, beta, mean, inv_std];
+    let [y, mean, inv_std, rest] = [node.outputs[0], node.outputs[1], node.outputs[2], node.outputs[3]];
+    let mut inputs = vec![x, upstream, gamma, beta, mean, inv_std, rest];
     if op.mask_from_output {
         inputs.push(y);
     }
@@ -70,18 +70,19 @@ impl BatchNormGradient {
         let chunks = Chunks::of(rows, channels);
         let level = Level::current();
 
-        let (tables, sums) = frame.workspace::<T>().split_at_mut(3 * channels);
-        let (scale, terms) = tables.split_at_mut(channels);
+        let (tables, sums) = frame.workspace::<T>().split_at_mut(4 * channels);
+        let (tables, terms) = tables.split_at_mut(2 * channels);
+        let (scale, shift) = tables.split_at_mut(channels);
         let (slope, offset) = terms.split_at_mut(channels);
         let (mean, inv_std) = (frame.input::<T>(4), frame.input::<T>(5));
-        cpu::scales(inv_std, frame.input(2), scale);
+        cpu::scale_and_shift(frame.input(6), inv_std, frame.input(2), frame.input(3), scale, shift);
 
         let dx = frame.output::<T>(0).as_mut_ptr();
         let (dgamma, dbeta) = (frame.output::<T>(1), frame.output::<T>(2));
         let mask = match (self.options.relu, self.mask_from_output) {
             (false, _) => Mask::None,
             (true, false) => Mask::Input,
-            (true, true) => Mask::Output(frame.input_ptr(6)),
+            (true, true) => Mask::Output(frame.input_ptr(7)),
         };
         let inputs = Inputs {
             x: frame.input_ptr(0),
@@ -89,7 +90,7 @@ impl BatchNormGradient {
             mask,
             mean,
             scale,
-            beta: frame.input(3),
+            shift,
         };
         if self.sums {
             let (dgamma, dbeta, sums) = (dgamma.as_mut_ptr(), dbeta.as_mut_ptr(), sums.as_mut_ptr());
@@ -124,7 +125,7 @@ impl Operation for BatchNormGradient {
     fn workspace(&self, signature: &Signature) -> usize {
         let (dtype, shape) = signature.outputs[0];
         let chunks = if self.sums { Chunks::of(shape.rows(), shape.channels()).count() } else { 0 };
-        (3 + 2 * chunks) * shape.channels() * dtype.size()
+        (4 + 2 * chunks) * shape.channels() * dtype.size()
     }
 
     fn in_place(&self) -> Option<(usize, usize)> {

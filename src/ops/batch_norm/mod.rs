@@ -93,14 +93,15 @@ impl Tape {
         let y = self.declare("batch_norm", dtype, shape);
         let mean = self.declare("batch_mean", dtype, per_channel);
         let inv_std = self.declare("batch_inv_std", dtype, per_channel);
+        let rest = self.declare("batch_mean_rest", dtype, per_channel);
         let mut inputs = vec![x, gamma, beta];
         if options.training {
             inputs.extend(residual);
-            self.record_into(op, &inputs, &[y, mean, inv_std, running_mean, running_var]);
+            self.record_into(op, &inputs, &[y, mean, inv_std, rest, running_mean, running_var]);
         } else {
             inputs.extend([running_mean, running_var]);
             inputs.extend(residual);
-            self.record_into(op, &inputs, &[y, mean, inv_std]);
+            self.record_into(op, &inputs, &[y, mean, inv_std, rest]);
         }
         Ok(y)
     }
@@ -114,26 +115,29 @@ impl BatchNorm {
         let y = frame.output::<T>(0).as_mut_ptr();
         let x = if frame.is_in_place() { y.cast_const() } else { frame.input_ptr::<T>(0) };
         let (mean, inv_std) = (frame.output::<T>(1), frame.output::<T>(2));
-        let (scale, statistics) = frame.workspace::<T>().split_at_mut(channels);
+        let rest = frame.output::<T>(3);
+        let (tables, statistics) = frame.workspace::<T>().split_at_mut(2 * channels);
+        let (scale, shift) = tables.split_at_mut(channels);
         let level = Level::current();
         let BatchNormOptions { training, relu, epsilon, momentum } = self.options;
         if training {
-            let running = (frame.output::<T>(3).as_mut_ptr(), frame.output::<T>(4).as_mut_ptr());
+            let running = (frame.output::<T>(4).as_mut_ptr(), frame.output::<T>(5).as_mut_ptr());
             let (statistics, mean, inv_std) = (statistics.as_mut_ptr(), mean.as_mut_ptr(), inv_std.as_mut_ptr());
+            let rest = rest.as_mut_ptr();
             // SAFETY: shapes were checked while recording; `workspace` asked for the chunks' statistics.
             unsafe {
                 cpu::chunk_statistics(level, chunks, channels, x, statistics);
-                cpu::combine(chunks, channels, statistics, epsilon, momentum, mean, inv_std, Some(running));
+                cpu::combine(chunks, channels, statistics, epsilon, momentum, mean, rest, inv_std, Some(running));
             }
         } else {
             mean.copy_from_slice(frame.input::<T>(3));
+            rest.fill(T::ZERO);
             cpu::inverse_deviation(frame.input::<T>(4), epsilon, inv_std);
         }
-        cpu::scales(inv_std, frame.input(1), scale);
-        let beta = frame.input::<T>(2);
+        cpu::scale_and_shift(rest, inv_std, frame.input(1), frame.input(2), scale, shift);
         let residual = self.residual.then(|| frame.input_ptr::<T>(frame.input_count() - 1));
         // SAFETY: shapes were checked while recording.
-        unsafe { cpu::normalise(level, chunks, channels, x, residual, relu, mean, scale, beta, y) };
+        unsafe { cpu::normalise(level, chunks, channels, x, residual, relu, mean, scale, shift, y) };
     }
 }
 
@@ -150,7 +154,7 @@ impl Operation for BatchNorm {
     fn workspace(&self, signature: &Signature) -> usize {
         let (dtype, shape) = signature.outputs[0];
         let chunks = if self.options.training { Chunks::of(shape.rows(), shape.channels()).count() } else { 0 };
-        (1 + cpu::STATISTICS * chunks) * shape.channels() * dtype.size()
+        (2 + cpu::STATISTICS * chunks) * shape.channels() * dtype.size()
     }
 
     fn in_place(&self) -> Option<(usize, usize)> {

@@ -89,7 +89,7 @@ impl<T: Element> Case<T> {
         let mut statistics = vec![T::ZERO; cpu::STATISTICS * channels * chunks.count()];
         let (mut mean, mut inv_std) = (table(), table());
         let (mut running_mean, mut running_var) = (table(), vec![T::ONE; channels]);
-        let mut scale = table();
+        let (mut scale, mut shift, mut rest) = (table(), table(), table());
         let (mut slope, mut offset) = (table(), table());
         let (mut dgamma, mut dbeta) = (table(), table());
         let mut y = vec![T::ZERO; rows * channels];
@@ -100,17 +100,27 @@ impl<T: Element> Case<T> {
             cpu::chunk_statistics(level, chunks, channels, self.x.as_ptr(), statistics.as_mut_ptr());
             let running = Some((running_mean.as_mut_ptr(), running_var.as_mut_ptr()));
             let (batch_mean, batch_inv_std) = (mean.as_mut_ptr(), inv_std.as_mut_ptr());
-            cpu::combine(chunks, channels, statistics.as_ptr(), 1e-5, 0.1, batch_mean, batch_inv_std, running);
-            cpu::scales(&inv_std, &self.gamma, &mut scale);
+            cpu::combine(
+                chunks,
+                channels,
+                statistics.as_ptr(),
+                1e-5,
+                0.1,
+                batch_mean,
+                rest.as_mut_ptr(),
+                batch_inv_std,
+                running,
+            );
+            cpu::scale_and_shift(&rest, &inv_std, &self.gamma, &self.beta, &mut scale, &mut shift);
             let (x, out) = (self.x.as_ptr(), y.as_mut_ptr());
-            cpu::normalise(level, chunks, channels, x, residual, self.relu, &mean, &scale, &self.beta, out);
+            cpu::normalise(level, chunks, channels, x, residual, self.relu, &mean, &scale, &shift, out);
             let mask = match (self.relu, residual) {
                 (false, _) => Mask::None,
                 (true, None) => Mask::Input,
                 (true, Some(_)) => Mask::Output(y.as_ptr()),
             };
             let upstream = self.upstream.as_ptr();
-            let inputs = Inputs { x, upstream, mask, mean: &mean, scale: &scale, beta: &self.beta };
+            let inputs = Inputs { x, upstream, mask, mean: &mean, scale: &scale, shift: &shift };
             cpu_gradient::chunk_sums(level, chunks, channels, inputs, statistics.as_mut_ptr());
             let (gamma, beta) = (dgamma.as_mut_ptr(), dbeta.as_mut_ptr());
             cpu_gradient::combine_sums(chunks, channels, statistics.as_ptr(), inv_std.as_ptr(), gamma, beta);
