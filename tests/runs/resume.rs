@@ -170,7 +170,7 @@ fn a_checkpoint_that_is_damaged_is_passed_over_for_the_one_before() {
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     let states = school.left("run").into_keys().filter(|name| name.ends_with("/state.safetensors")).collect::<Vec<_>>();
-    let newest = states.iter().filter(|name| name.starts_with("checkpoints/step-")).next_back().unwrap();
+    let newest = states.iter().rfind(|name| name.starts_with("checkpoints/step-")).unwrap();
     let mut bytes = school.left("run")[newest].clone();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
