@@ -45,7 +45,7 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
             let seconds = times[times.len() / 2].as_secs_f64().max(1e-9);
             let ops = || members.iter().map(|index| &replays[0][*index]);
             let flops: u64 = ops().map(|op| op.flops).sum();
-            let bytes: u64 = ops().map(|op| bytes(op)).sum();
+            let bytes: u64 = ops().map(bytes).sum();
             ProfileLine {
                 operation: name.to_string(),
                 shape,
