@@ -3,7 +3,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Entry;
 use super::machine::Machine;
@@ -134,11 +133,7 @@ pub(super) fn measure(
         step = (step + 1) % steps;
         step
     };
-    let times = Times::measure(effort.step, || {
-        let start = Instant::now();
-        stage.step(0, next())?;
-        Ok::<_, Error>(start.elapsed())
-    })?;
+    let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
     let profile = match with_profile {
         true => {
             let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect();

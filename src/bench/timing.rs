@@ -2,25 +2,61 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Replays that are always timed, however long they take.
 const FEWEST: usize = 5;
 
 /// Replays beyond which the median does not get better.
 const MOST: usize = 10_000;
 
-/// How long each benchmark is repeated.
+/// What counts as time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Time on the wall.
+    Wall,
+    /// Time that this thread has had a processor: where other programs share the machine, and all work is done by one
+    /// thread.
+    Processor,
+}
+
+impl Clock {
+    /// How long `work` takes, by this clock.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub fn time<E>(self, work: impl FnOnce() -> Result<(), E>) -> Result<Duration, E> {
+        let start = self.now();
+        work()?;
+        Ok(self.now().saturating_sub(start))
+    }
+
+    /// Time since a moment that stays the same.
+    fn now(self) -> Duration {
+        let id = match self {
+            Self::Wall => ClockId::Monotonic,
+            Self::Processor => ClockId::ThreadCPUTime,
+        };
+        let now = clock_gettime(id);
+        Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+    }
+}
+
+/// How each benchmark is repeated.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Of a whole step.
+    /// What is measured.
+    pub clock: Clock,
+    /// How long a whole step is repeated.
     pub step: Duration,
-    /// Of a kernel.
+    /// How long a kernel is repeated.
     pub kernel: Duration,
 }
 
 impl Effort {
     /// `seconds` for each step, a twentieth of it for each kernel.
-    pub fn of(seconds: f64) -> Self {
-        Self { step: Duration::from_secs_f64(seconds), kernel: Duration::from_secs_f64(seconds / 20.0) }
+    pub fn of(seconds: f64, clock: Clock) -> Self {
+        Self { clock, step: Duration::from_secs_f64(seconds), kernel: Duration::from_secs_f64(seconds / 20.0) }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output::{plain_table, print, print_json};
 use super::progress::thread_pool;
 use crate::bench::machine::Machine;
-use crate::bench::timing::Effort;
+use crate::bench::timing::{Clock, Effort};
 use crate::bench::{self, Benchmark, Entry};
 use crate::config::DeviceRequest;
 use crate::error::{Error, Result};
@@ -34,6 +34,10 @@ pub struct Arguments {
     /// How long each training step is repeated, in seconds; kernels for a twentieth of it
     #[arg(long, default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
+    /// Measure the time that the one thread has a processor instead of the time on the wall; for machines that other
+    /// programs use, with --threads 1
+    #[arg(long, requires = "threads")]
+    pub cpu_time: bool,
     /// Also show where the time of a step goes, by operation and shape
     #[arg(long)]
     pub profile: bool,
@@ -56,13 +60,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         return print(&(names.join("\n") + "\n"));
     }
+    if arguments.cpu_time && arguments.threads != NonZeroUsize::new(1) {
+        return Err(Error::request("--cpu-time measures one thread").help("add --threads 1"));
+    }
     let pool = thread_pool(arguments.threads)?;
     pool.install(|| measure(arguments, &benchmarks))
 }
 
 fn measure(arguments: &Arguments, benchmarks: &[Benchmark]) -> Result<()> {
     let machine = Machine::measure();
-    let effort = Effort::of(arguments.seconds);
+    let effort = Effort::of(arguments.seconds, if arguments.cpu_time { Clock::Processor } else { Clock::Wall });
     if arguments.json {
         let entries: Result<Vec<Entry>> =
             benchmarks.iter().map(|benchmark| benchmark.measure(&machine, effort, arguments.profile)).collect();
