@@ -115,3 +115,46 @@ fn output_that_cannot_be_written_is_a_failure() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).starts_with("error: cannot write standard output"), "{}", stderr(&output));
 }
+
+#[test]
+fn benchmarks_are_listed_by_name() {
+    let list = succeeds(&["bench", "--list"]);
+    for name in [
+        "train-step/resnet20/b64/f32",
+        "classroom-step/fashion-classroom/",
+        "kernel/conv2d_wgrad/32x32x16-16-k3-s1-g1/b64/f32",
+        "kernel/batch_norm+relu/32x32x16/b64/f32",
+    ] {
+        assert!(list.lines().any(|line| line.starts_with(name)), "no {name} in\n{list}");
+    }
+    // Not one of the standard ones, so it has to be named.
+    assert!(!list.contains("resnet56"), "{list}");
+    assert_eq!(succeeds(&["bench", "--list", "--batch", "8", "train-step/resnet56"]), "train-step/resnet56/b8/f32\n");
+    refused(&["bench", "train-step/resnet21/b64/f32"], &["did you mean `train-step/resnet20/b64/f32`?"]);
+    refused(&["bench", "--cpu-time", "--threads", "2", "train-step/resnet8/"], &["--threads 1"]);
+}
+
+#[test]
+fn a_benchmark_says_images_per_second() {
+    let arguments = ["bench", "--json", "--profile", "--seconds", "0", "--batch", "2", "--threads", "1"];
+    let measured = |filter: &str| -> serde_json::Value {
+        serde_json::from_str(&succeeds(&[&arguments[..], &[filter]].concat())).unwrap()
+    };
+    let document = measured("train-step/resnet8/");
+    assert_eq!((&document["device"], &document["threads"]), (&"cpu".into(), &1.into()));
+    let entries = document["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{document}");
+    let (entry, number) = (&entries[0], |key: &str| entries[0][key].as_f64().unwrap());
+    assert_eq!(entry["name"], "train-step/resnet8/b2/f32");
+    let images = 2.0 / number("median_ms") * 1e3;
+    assert!((number("images_per_second") / images - 1.0).abs() < 1e-6, "{entry}");
+    assert!(number("fastest_ms") <= number("median_ms") && number("gflops") > 0.0, "{entry}");
+    let operations = entry["profile"].as_array().unwrap();
+    assert!(operations.iter().any(|line| line["operation"] == "conv2d_wgrad" && line["count"] == 2), "{entry}");
+
+    let document = measured("kernel/conv2d_dgrad/8x8x64-64-k3-s1-g1/");
+    let entry = &document["entries"][0];
+    assert_eq!(entry["name"], "kernel/conv2d_dgrad/8x8x64-64-k3-s1-g1/b2/f32");
+    assert!(entry["gigabytes_per_second"].as_f64().unwrap() > 0.0, "{entry}");
+    assert!(entry["images_per_second"].is_null(), "{entry}");
+}
