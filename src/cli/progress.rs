@@ -50,7 +50,7 @@ impl Progress {
     }
 
     fn json(&self, event: &Event) {
-        if matches!(event, Event::Step { .. }) {
+        if matches!(event, Event::Step { .. } | Event::Running { .. }) {
             return;
         }
         if let Ok(line) = serde_json::to_string(event) {
@@ -86,6 +86,12 @@ impl Progress {
                 }
             }
             Event::Step { done } => self.bar.set_position(*done as u64),
+            Event::Running { accuracies } => {
+                let shown = accuracies.iter().map(|(role, method, accuracy)| {
+                    format!("{} {:.1}%", name(role, method.as_deref()), 100.0 * accuracy)
+                });
+                self.bar.set_message(format!("training: {}", shown.collect::<Vec<_>>().join("  ")));
+            }
             Event::Metrics(line) => self.metrics(line),
             Event::Tested { role, method, top1, .. } => {
                 self.bar.finish_and_clear();
@@ -104,11 +110,11 @@ impl Progress {
             self.order.push(name.clone());
         }
         self.accuracies.insert(name.clone(), accuracy);
+        let split = if line.validation_top1.is_some() { "validation" } else { "training" };
         if self.terminal {
             let shown = self.order.iter().map(|name| format!("{name} {:.1}%", 100.0 * self.accuracies[name]));
-            self.bar.set_message(shown.collect::<Vec<_>>().join("  "));
+            self.bar.set_message(format!("{split}: {}", shown.collect::<Vec<_>>().join("  ")));
         } else {
-            let split = if line.validation_top1.is_some() { "validation" } else { "training" };
             let (epoch, loss) = (line.epoch, line.loss);
             self.line(&format!(
                 "  epoch {epoch:>3}  {name:<24} loss {loss:>8.4}  {split} accuracy {:.2}%",

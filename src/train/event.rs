@@ -48,6 +48,12 @@ pub enum Event {
         /// Steps of the stage that are done.
         done: usize,
     },
+    /// How well each learner does on the training images of the epoch so far; every few steps.
+    #[serde(skip)]
+    Running {
+        /// Role, method, and the share of images it got right, in the order of the stage.
+        accuracies: Vec<(String, Option<String>, f64)>,
+    },
     /// A model finished an epoch.
     Metrics(MetricsLine),
     /// How a method used a mentor in an epoch.

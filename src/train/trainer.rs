@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::event::Event;
+use super::learner::Learner;
 use super::records::{ClassroomLine, MetricsLine, NamedValues, Phase, TimingLine};
 use super::results::ModelResult;
 use super::run::{Observer, stopped};
@@ -12,6 +13,9 @@ use super::stop::Stop;
 use crate::config::Checkpoints;
 use crate::error::Result;
 use crate::ops::evaluate::Counts;
+
+/// Steps between two reports of running accuracies.
+const RUNNING_EVERY: usize = 16;
 
 /// What training a stage needs besides the stage.
 pub(super) struct Trainer<'a> {
@@ -47,6 +51,9 @@ impl Trainer<'_> {
                 times.push(began.elapsed());
                 let finished = epoch as usize * steps + step + 1;
                 observe(&Event::Step { done: finished });
+                if (step + 1).is_multiple_of(RUNNING_EVERY) {
+                    observe(&running(stage));
+                }
                 // At an epoch's end the epoch is closed first: its lines belong to what is saved.
                 if step + 1 < steps {
                     let every = self.checkpoints.every_steps as usize;
@@ -157,6 +164,15 @@ impl Trainer<'_> {
         observe(&Event::Checkpoint { step: step as u64 });
         Ok(())
     }
+}
+
+/// How well each learner does on the training images of the epoch so far.
+fn running(stage: &Stage) -> Event {
+    let accuracy = |learner: &Learner| {
+        let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
+        (learner.model.role.clone(), learner.method.clone(), trained.top1 / trained.images)
+    };
+    Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() }
 }
 
 /// How a learner used its mentors in an epoch.
