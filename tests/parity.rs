@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use kd_engine::parity::{Case, Overrides, Report, check, replay};
+use kd_engine::parity::{Case, Overrides, check, replay};
 use kd_engine::simd::Level;
 use kd_engine::tensor::DType;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -24,10 +24,6 @@ fn cases() -> Vec<PathBuf> {
 
 fn case(name: &str) -> Case {
     Case::read(&folder().join(format!("{name}.safetensors"))).unwrap()
-}
-
-fn judge(case: &Case) -> Report {
-    check(case, &Overrides::default()).unwrap()
 }
 
 fn run(arguments: &[&str]) -> Output {
