@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kd_engine::config::{Config, Overrides};
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::train::material::Material;
-use kd_engine::train::stage::{Enrolment, Stage};
+use kd_engine::train::stage::{Design, Enrolment, Stage};
 use school::School;
 
 /// The system's allocator, counting.
@@ -70,8 +70,9 @@ fn stage() -> Stage {
     let mentors = [("teacher", "resnet14"), ("peer-1", "wrn_16_1")];
     let mentors = mentors.map(|(role, model)| (role.to_string(), material.network(model).unwrap()));
     let augmentation = Augmentation { crop_padding: 2, flip: true };
-    let mut stage =
-        Stage::new(&material, &config.train, augmentation, 1, Vec::from(enrolments), Vec::from(mentors), 1).unwrap();
+    let design =
+        Design::new(&material, &config.train, augmentation, 1, Vec::from(enrolments), Vec::from(mentors), 1).unwrap();
+    let mut stage = design.allocate(&material);
     let models: Vec<_> = stage.learners.iter().map(|learner| &learner.model).chain(&stage.mentors).cloned().collect();
     models.iter().for_each(|model| model.initialise(&mut stage.state, 1, 0));
     stage

@@ -17,7 +17,7 @@ use crate::ops::batch::Augmentation;
 use crate::random::{Philox, Stream};
 use crate::train::material::{Images, Material};
 use crate::train::run::Run;
-use crate::train::stage::{Enrolment, Stage};
+use crate::train::stage::{Design, Enrolment, Stage};
 
 /// Images of the synthetic training split: their bytes are larger than the caches, as those of a data set are.
 const IMAGES: usize = 16_384;
@@ -79,7 +79,8 @@ pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let mut stage = Stage::new(&material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let design = Design::new(&material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let mut stage = design.allocate(&material);
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
     Ok(stage)

@@ -202,23 +202,6 @@ impl Design {
 }
 
 impl Stage {
-    /// Designs and allocates a stage.
-    ///
-    /// # Errors
-    /// As [`Design::new`].
-    pub fn new(
-        material: &Material,
-        config: &TrainConfig,
-        augmentation: Augmentation,
-        seed: u64,
-        enrolments: Vec<Enrolment<'_>>,
-        mentors: Vec<(String, crate::nn::Network)>,
-        teachers: usize,
-    ) -> Result<Self> {
-        let design = Design::new(material, config, augmentation, seed, enrolments, mentors, teachers)?;
-        Ok(design.allocate(material))
-    }
-
     /// What the stage needs.
     pub fn memory(&self) -> MemoryPlan {
         self.memory
