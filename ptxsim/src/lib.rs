@@ -1,0 +1,3 @@
+//! A strict PTX interpreter: runs CUDA kernels on the CPU and checks them as a compute sanitizer does.
+
+pub mod ast;
