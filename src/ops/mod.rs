@@ -8,6 +8,7 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
+pub mod case;
 pub mod channel_shuffle;
 pub mod classroom;
 pub mod columns;
@@ -31,3 +32,8 @@ pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;
+
+/// The cases of all operations' kernels.
+pub fn cases() -> Vec<case::Case> {
+    [add::cases::cases()].into_iter().flatten().collect()
+}

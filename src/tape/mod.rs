@@ -10,6 +10,7 @@
 
 mod backward;
 mod frame;
+mod launcher;
 mod memory;
 mod operation;
 mod plan;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use frame::Frame;
+pub use launcher::{Argument, Launch, Launcher, Place};
 pub use memory::Memory;
 pub use operation::{Operation, Signature};
 pub use plan::{OpTime, Plan};
@@ -77,6 +79,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Tape {
     float: DType,
+    storage: DType,
     values: Vec<Value>,
     nodes: Vec<Node>,
     kept: Vec<ValueId>,
@@ -86,12 +89,22 @@ pub struct Tape {
 impl Tape {
     /// An empty tape whose floating-point values are `float` (f32 or f64).
     pub fn new(float: DType) -> Self {
-        Self { float, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+        Self::with_storage(float, float)
     }
 
-    /// The floating-point type of this tape's activations.
+    /// An empty tape whose activations are stored as `storage`; parameters, statistics and losses are `float`.
+    pub fn with_storage(float: DType, storage: DType) -> Self {
+        Self { float, storage, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+    }
+
+    /// The floating-point type of this tape's parameters, statistics and losses.
     pub fn float(&self) -> DType {
         self.float
+    }
+
+    /// The type in which activations are stored.
+    pub fn storage(&self) -> DType {
+        self.storage
     }
 
     /// What is recorded from here on belongs to `lane`.
