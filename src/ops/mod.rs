@@ -24,6 +24,7 @@ pub mod max_pool;
 pub mod option_a_shortcut;
 pub mod parallel;
 pub mod relu;
+mod row_kernels;
 pub mod rows;
 pub mod scale;
 pub mod sgd;
@@ -35,5 +36,18 @@ pub mod windows;
 
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {
-    [add::cases::cases()].into_iter().flatten().collect()
+    [
+        accumulate::cases::cases(),
+        add::cases::cases(),
+        batch::cases::cases(),
+        classroom::cases::cases(),
+        cross_entropy::cases::cases(),
+        evaluate::cases::cases(),
+        kl_divergence::cases::cases(),
+        sgd::cases::cases(),
+        softmax::cases::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
