@@ -1,0 +1,4 @@
+//! GPUs.
+
+pub mod kernels;
+pub mod nvrtc;
