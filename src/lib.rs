@@ -10,6 +10,7 @@ pub mod config;
 pub mod data;
 pub mod distill;
 pub mod error;
+pub mod gpu;
 pub mod nn;
 pub mod ops;
 pub mod parity;

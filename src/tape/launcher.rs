@@ -174,6 +174,21 @@ impl Launcher<'_> {
         self.launches.push(launch);
     }
 
+    /// What is undefined before the first launch: outputs that are not updated, and the workspace.
+    pub(super) fn undefined(&self) -> Vec<Place> {
+        let updated = self.in_place.map(|(output, _)| output);
+        let outputs = self.outputs.iter().enumerate();
+        let outputs = outputs.filter(|(index, slot)| slot.region == Region::Arena && updated != Some(*index));
+        let whole = |slot: &Slot| Place {
+            region: slot.region,
+            offset: slot.offset,
+            bytes: slot.shape.count() * slot.dtype.size(),
+            writable: true,
+            label: String::new(),
+        };
+        outputs.map(|(_, slot)| whole(slot)).chain([whole(&self.workspace)]).filter(|place| place.bytes > 0).collect()
+    }
+
     fn pointer(&self, slot: &Slot, writable: bool, label: String) -> Argument {
         let bytes = slot.shape.count() * slot.dtype.size();
         Argument::Pointer(Place { region: slot.region, offset: slot.offset, bytes, writable, label })

@@ -8,20 +8,23 @@
 //! Everything that is decided per shape (tables, chunks, workspace) is decided while recording; a replay allocates
 //! nothing and checks no shapes.
 
+mod arena;
 mod backward;
 mod frame;
 mod launcher;
 mod memory;
+mod mirror;
 mod operation;
 mod plan;
+mod program;
 mod state;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use arena::Arena;
 pub use frame::Frame;
 pub use launcher::{Argument, Launch, Launcher, Place};
-pub use memory::Memory;
 pub use operation::{Operation, Signature};
 pub use plan::{OpTime, Plan};
 pub use state::{State, StateId, StateLayout};

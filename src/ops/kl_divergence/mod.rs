@@ -106,7 +106,7 @@ impl Operation for KlDivergence {
 #[cfg(test)]
 mod tests {
     use crate::tape::check::{check_gradients, random};
-    use crate::tape::{Memory, Plan, StateLayout, Tape};
+    use crate::tape::{Arena, Plan, StateLayout, Tape};
     use crate::tensor::{DType, Shape};
 
     #[test]
@@ -134,8 +134,8 @@ mod tests {
         let mut state = layout.allocate();
         let logits = [0, 1].map(|tensor| (0..24).map(|index| random(9, tensor, index)).collect::<Vec<f64>>());
         ids.iter().zip(&logits).for_each(|(id, values)| state.set_f64(*id, values));
-        let mut arena = Memory::new(plan.bytes());
-        plan.run(&mut arena, &mut state);
+        let mut arena = Arena::new(plan.bytes());
+        plan.run(&mut arena, &mut state).unwrap();
         let mut expected = 0.0;
         for image in 0..4 {
             let p = |logits: &[f64], class: usize| {
@@ -147,7 +147,7 @@ mod tests {
                 expected += temperature * temperature / 4.0 * mentor * (mentor / student).ln();
             }
         }
-        let found = plan.read_f64(&arena, &state, loss)[0];
+        let found = plan.read_f64(&arena, &state, loss).unwrap()[0];
         assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} is not {expected}");
     }
 }
