@@ -11,8 +11,8 @@
 // The weights' innermost channel is the column in fprop (read across the reduction) and the reduction in dgrad (along).
 // Tiles of 128 x 64 serve large maps, 64 x 64 small ones, 128 x 32 and 128 x 16 few channels. Results go through shared
 // memory in float32, so that global memory is written in whole packs, after bias or addend and one rounding. Packs of 16
-// bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its tiles element by
-// element, with each tap's channels rounded up to whole packs by zeros.
+// bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its tiles in pairs or
+// single elements, with each tap's channels rounded up to whole packs by zeros.
 #include "conv_tensor.cuh"
 
 // Pixels of the target that see the same taps: row + i * target_step[0], column + j * target_step[1] of every image,
@@ -44,6 +44,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
 
     const u32 thread = threadIdx.x, lane = thread % WARP, warp = thread / WARP;
     const u32 source_channels = shape.source_channels, target_channels = shape.target_channels;
+    const bool even = (source_channels | target_channels) % 2 == 0;
     const Class own = classes[blockIdx.y];
     const u32 area = own.rows * own.columns, count = shape.images * area;
     const u32 tiles = (target_channels + BN - 1) / BN;
@@ -93,7 +94,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
             bool inside = start_row[i] + tap.row < shape.source_rows && start_column[i] + tap.column < shape.source_columns;
             u32 offset = (start_pixel[i] + tap.offset) * source_channels + channel;
             Pack<T>* to = left + place_along(thread / ROW_PACKS + 32 * i, pack);
-            fill<PACKED>(to, source, offset, inside ? lanes : 0);
+            fill<PACKED>(to, source, offset, inside ? lanes : 0, even);
         }
         if constexpr (DGRAD) {
             // w[tap][column][channel]
@@ -102,7 +103,8 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
                 u32 row = thread / ROW_PACKS + 32 * i, column = first_column + row;
                 if (BN % 32 == 0 || row < BN) {
                     u32 offset = (tap.weight * target_channels + column) * source_channels + channel;
-                    fill<PACKED>(right + place_along(row, pack), weight, offset, column < target_channels ? lanes : 0);
+                    u32 wanted = column < target_channels ? lanes : 0;
+                    fill<PACKED>(right + place_along(row, pack), weight, offset, wanted, even);
                 }
             }
         } else {
@@ -120,7 +122,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
                     }
                     u32 wanted = inside ? min(target_channels - column, L) : 0;
                     Pack<T>* to = right + place_across<T, COLUMN_PACKS>(row, thread % COLUMN_PACKS);
-                    fill<PACKED>(to, weight, at * target_channels + column, wanted);
+                    fill<PACKED>(to, weight, at * target_channels + column, wanted, even);
                 }
             }
         }

@@ -61,11 +61,16 @@ DEVICE u32 place_across(u32 row, u32 pack) {
 // ---- filling -------------------------------------------------------------------------------------------------------
 
 // Fills one pack with the `count` elements at from[offset], and zeros behind them. PACKED: `count` is none or all, and
-// the address is a multiple of 16.
+// the address is a multiple of 16. Otherwise, `even`: `count` is even and the address a multiple of 4.
 template <bool PACKED, typename T>
-DEVICE void fill(Pack<T>* to, const T* from, u32 offset, u32 count) {
+DEVICE void fill(Pack<T>* to, const T* from, u32 offset, u32 count, bool even) {
     if constexpr (PACKED) {
         copy_async_16(to, from + (count > 0 ? offset : 0), count > 0);
+    } else if (even) {
+#pragma unroll
+        for (u32 lane = 0; lane < LANES<T>; lane += 2) {
+            copy_async_4(to->at + lane, from + (lane < count ? offset + lane : 0), lane < count);
+        }
     } else {
         Pack<T> pack;
 #pragma unroll

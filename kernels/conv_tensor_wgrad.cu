@@ -1,11 +1,14 @@
 // The weight gradient of a dense convolution on tensor cores:
 //
 //   dw[KH, KW, C, K] = sum over pixels of x[N, H, W, C], shifted by the tap, times dy[N, OH, OW, K]; always float32
+//   db[K]            = sum over pixels of dy, where there is a bias
 //
 // A matrix product whose rows are (tap, channel of x), whose columns are the channels of dy, and whose reduction runs
 // over the N * OH * OW pixels of dy. Both operands have the reduction outermost in memory and lie across it in shared
 // memory. The reduction is long and the result small, so pixels are cut into chunks, by shape alone; a block makes one
-// tile of one chunk, and `conv_tensor_wgrad_sum_f32` adds the chunks in their order. Nothing is added atomically.
+// tile of one chunk and writes it to a partial gradient of that chunk; `conv_sum_f32` adds those in their order. Nothing
+// is added atomically. A bias is one more row of the matrix: the sum of dy times one, for which `one` points to a pack of
+// one and zeros.
 //
 // Tiles and the kernel `any` are as in conv_tensor.cu.
 #include "conv_tensor.cuh"
@@ -14,13 +17,15 @@ struct Correlation {
     u32 source_rows, source_columns, source_channels;  // of x
     u32 rows, columns, channels;                       // of dy
     u32 step[2];
-    u32 pixels, chunk;  // of dy; of one chunk
-    u32 taps;
-    u32 ahead[3];  // images, rows and columns that DEPTH pixels of dy make
+    u32 pixels, chunk;     // of dy; of one chunk
+    u32 taps, bias;        // filter taps; 1 if there is a bias, else 0
+    u32 len;               // elements of a partial gradient
+    u32 ahead[3];          // images, rows and columns that DEPTH pixels of dy make
 };
 
 template <typename T, u32 BM, u32 BN, bool PACKED>
-DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const Correlation& shape) {
+DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps, const T* one,
+                      const Correlation& shape) {
     constexpr u32 L = LANES<T>, WM = Tiling<BM, BN>::WM, WN = Tiling<BM, BN>::WN;
     constexpr u32 LEFT_PACKS = BM / L, RIGHT_PACKS = BN / L;  // in a row of the tiles
     constexpr u32 LEFT_PASS = THREADS / LEFT_PACKS, RIGHT_PASS = THREADS / RIGHT_PACKS;
@@ -30,6 +35,7 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
 
     const u32 thread = threadIdx.x, lane = thread % WARP, warp = thread / WARP;
     const u32 source_channels = shape.source_channels, channels = shape.channels;
+    const bool even = (source_channels | channels) % 2 == 0;
     const u32 tiles = (channels + BN - 1) / BN;
     const u32 first_row = blockIdx.x / tiles * BM, first_column = blockIdx.x % tiles * BN;
     const u32 first_pixel = blockIdx.y * shape.chunk, end = min(first_pixel + shape.chunk, shape.pixels);
@@ -45,6 +51,7 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
         tap = taps[place / row_channels];
         lanes = min(source_channels - channel, L);
     }
+    const bool bias = shape.bias && place == shape.taps * row_channels;
     u32 image[LEFT_ROWS], row[LEFT_ROWS], column[LEFT_ROWS];
 #pragma unroll
     for (u32 i = 0; i < LEFT_ROWS; i++) {
@@ -62,10 +69,11 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
         for (u32 i = 0; i < LEFT_ROWS; i++) {
             u32 at = thread / LEFT_PACKS + LEFT_PASS * i;
             u32 y = row[i] * shape.step[0] + tap.row, z = column[i] * shape.step[1] + tap.column;
-            bool inside = stage_pixel + at < end && y < shape.source_rows && z < shape.source_columns;
+            bool some = stage_pixel + at < end, inside = y < shape.source_rows && z < shape.source_columns;
             u32 offset = ((image[i] * shape.source_rows + y) * shape.source_columns + z) * source_channels + channel;
+            u32 wanted = bias ? 2 : inside ? lanes : 0;
             Pack<T>* to = left + place_across<T, LEFT_PACKS>(at, thread % LEFT_PACKS);
-            fill<PACKED>(to, x, offset, inside ? lanes : 0);
+            fill<PACKED>(to, bias ? one : x, bias ? 0 : offset, some ? wanted : 0, even);
             // DEPTH pixels on: at most one carry from columns to rows and from rows to images.
             column[i] += shape.ahead[2];
             row[i] += shape.ahead[1];
@@ -86,7 +94,7 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
             if (DEPTH<T> % RIGHT_PASS == 0 || at < DEPTH<T>) {
                 bool inside = stage_pixel + at < end && own < channels;
                 Pack<T>* to = right + place_across<T, RIGHT_PACKS>(at, thread % RIGHT_PACKS);
-                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? min(channels - own, L) : 0);
+                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? min(channels - own, L) : 0, even);
             }
         }
     };
@@ -119,7 +127,8 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
     copy_async_wait<0>();
 
     // Four lanes write 32 bytes of a row at once: a whole sector.
-    float* to = dw + size_t(blockIdx.y) * (shape.taps * source_channels * channels);
+    float* to = partials + size_t(blockIdx.y) * shape.len;
+    const u32 rows = shape.taps * source_channels + shape.bias;
 #pragma unroll
     for (u32 i = 0; i < WM / 8; i++) {
         u32 at = first_row + warp_row + 8 * i + lane / 4;
@@ -127,7 +136,7 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
             // Rows that only fill a pack go nowhere.
             at = at % row_channels < source_channels ? at / row_channels * source_channels + at % row_channels : NOWHERE;
         }
-        if (at >= shape.taps * source_channels) continue;
+        if (at >= rows) continue;
 #pragma unroll
         for (u32 j = 0; j < WN / 8; j++) {
             u32 own = first_column + warp_column + 8 * j + lane % 4 * 2;
@@ -144,8 +153,8 @@ DEVICE void correlate(const T* x, const T* dy, float* dw, const Tap* taps, const
 
 #define CORRELATION(SUFFIX, T, BM, BN, PACKED)                                            \
     KERNEL(conv_tensor_wgrad_##SUFFIX, THREADS)                                           \
-    (const T* x, const T* dy, float* dw, const Tap* taps, Correlation shape) {            \
-        correlate<T, BM, BN, PACKED>(x, dy, dw, taps, shape);                             \
+    (const T* x, const T* dy, float* partials, const Tap* taps, const T* one, Correlation shape) { \
+        correlate<T, BM, BN, PACKED>(x, dy, partials, taps, one, shape);                  \
     }
 
 CORRELATION(128x64_bf16, bf16, 128, 64, true)
