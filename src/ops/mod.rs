@@ -9,6 +9,7 @@ pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
 pub mod case;
+pub mod cast;
 pub mod channel_shuffle;
 pub mod classroom;
 pub mod columns;
@@ -35,5 +36,5 @@ pub mod windows;
 
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {
-    [add::cases::cases()].into_iter().flatten().collect()
+    [add::cases::cases(), cast::cases::cases(), conv2d::tensor_cases::cases()].into_iter().flatten().collect()
 }
