@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod distill;
+pub mod doctor;
 pub mod error;
 pub mod gpu;
 pub mod nn;

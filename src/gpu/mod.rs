@@ -5,6 +5,8 @@
 //! ```
 
 mod device;
+pub mod kernels;
+pub mod nvrtc;
 mod open;
 
 use std::fmt;

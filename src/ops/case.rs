@@ -119,13 +119,14 @@ pub struct Probe<'a> {
     generator: Philox,
     inputs: Vec<(StateId, Vec<f64>)>,
     checks: Vec<Check>,
+    updates: Tolerance,
 }
 
 impl<'a> Probe<'a> {
     /// An empty probe. Inputs are made from `seed`.
     pub fn new(tape: &'a mut Tape, layout: &'a mut StateLayout, storage: Storage, seed: u64) -> Self {
         let generator = Philox::new(seed, Stream::Weights);
-        Self { tape, layout, storage, generator, inputs: Vec::new(), checks: Vec::new() }
+        Self { tape, layout, storage, generator, inputs: Vec::new(), checks: Vec::new(), updates: Tolerance::sum(1) }
     }
 
     /// How activations are stored.
@@ -211,9 +212,14 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
-    /// The inputs' contents and the values to compare.
-    pub fn finish(self) -> (Vec<(StateId, Vec<f64>)>, Vec<Check>) {
-        (self.inputs, self.checks)
+    /// How far state may be off that the case updates; without a word `Tolerance::sum(1)`. All state is compared.
+    pub fn updates_within(&mut self, tolerance: Tolerance) {
+        self.updates = tolerance;
+    }
+
+    /// The inputs' contents, the values to compare, and how far updated state may be off.
+    pub fn finish(self) -> (Vec<(StateId, Vec<f64>)>, Vec<Check>, Tolerance) {
+        (self.inputs, self.checks, self.updates)
     }
 
     fn input(&mut self, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> ValueId {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::frame::{Region, Slot};
 use super::memory::aligned;
 use super::program::Program;
-use super::{Arena, Frame, Home, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
+use super::{Arena, Frame, Home, Launch, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::tensor::{DType, Plain, Shape};
@@ -55,6 +55,9 @@ pub struct Plan {
     program: Option<Program>,
 }
 
+/// Steps, kept values, written state, bytes of arena.
+type Layout = (Vec<Step>, Vec<(ValueId, Slot)>, Vec<StateId>, usize);
+
 /// A value's bytes and the nodes between which it is alive.
 #[derive(Clone, Debug)]
 struct Life {
@@ -81,6 +84,16 @@ impl Plan {
         if processor.gpu().is_none() && tape.storage() == DType::BF16 {
             return Err(Error::failed("the CPU does not compute in bf16"));
         }
+        let (steps, kept, written, bytes) = Self::layout(processor.gpu().is_some(), tape, layout);
+        let program = match processor {
+            Processor::Cpu => None,
+            Processor::Gpu(_) => Some(Program::of(&steps)?),
+        };
+        Ok(Self { steps, kept, written, bytes, program })
+    }
+
+    /// The steps in order, where kept values are, which state is written, and the bytes of the arena.
+    fn layout(on_gpu: bool, tape: &Tape, layout: &StateLayout) -> Layout {
         let alive = needed(tape);
         let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
         let signatures: Vec<Signature> = nodes.iter().map(|index| signature(tape, *index)).collect();
@@ -116,9 +129,9 @@ impl Plan {
         let workspaces = lives.len();
         for (step, index) in nodes.iter().enumerate() {
             let op = &tape.nodes[*index].op;
-            let bytes = match processor {
-                Processor::Cpu => op.workspace(&signatures[step]),
-                Processor::Gpu(_) => op.gpu_workspace(&signatures[step]),
+            let bytes = match on_gpu {
+                false => op.workspace(&signatures[step]),
+                true => op.gpu_workspace(&signatures[step]),
             };
             let bytes = aligned(bytes);
             lives.push(Life { bytes, first: step, last: step, offset: 0 });
@@ -177,11 +190,7 @@ impl Plan {
             .collect();
         written.sort_unstable();
         written.dedup();
-        let program = match processor {
-            Processor::Cpu => None,
-            Processor::Gpu(_) => Some(Program::of(&steps)?),
-        };
-        Ok(Self { steps, kept, written, bytes, program })
+        (steps, kept, written, bytes)
     }
 
     /// Bytes of arena that a replay needs.
@@ -249,6 +258,11 @@ impl Plan {
             state.pushed()?.written_by_device(&self.written);
         }
         Ok(times)
+    }
+
+    /// The kernels of one replay in order, one for each launch; none on the CPU.
+    pub fn kernels(&self) -> impl Iterator<Item = &str> {
+        self.program.iter().flat_map(Program::kernels)
     }
 
     /// Launches of kernels in one replay; none on the CPU.
@@ -334,6 +348,15 @@ impl Step {
             lifetime: PhantomData,
         });
     }
+}
+
+/// The launches of a tape on a GPU, in order, without one.
+///
+/// # Errors
+/// If an operation has no kernel for its types or shapes.
+pub fn launches(tape: &Tape, layout: &StateLayout) -> Result<Vec<Launch>> {
+    let (steps, ..) = Plan::layout(true, tape, layout);
+    Ok(Program::of(&steps)?.into_launches())
 }
 
 /// Which nodes lead to something that is kept or written to state.

@@ -58,6 +58,16 @@ impl Program {
         Ok(Self { nodes, bound: Mutex::new(None) })
     }
 
+    /// The kernels, in order, one for each launch.
+    pub fn kernels(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().flat_map(|node| &node.launches).map(|launch| launch.kernel.as_str())
+    }
+
+    /// The launches in order.
+    pub fn into_launches(self) -> Vec<Launch> {
+        self.nodes.into_iter().flat_map(|node| node.launches).collect()
+    }
+
     /// How many there are.
     pub fn launches(&self) -> usize {
         self.nodes.iter().map(|node| node.launches.len()).sum()

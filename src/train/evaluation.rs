@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::material::{Images, ImagesState, Material};
+use crate::config::Precision;
 use crate::error::Result;
 use crate::gpu::Processor;
 use crate::nn::{Mode, Model, Network};
@@ -59,6 +60,30 @@ impl Clock {
     }
 }
 
+/// Some of the images that lie in a piece of state.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Where they lie.
+    pub images: ImagesState,
+    /// Which of them.
+    pub indices: Vec<u32>,
+}
+
+impl Split {
+    /// All of `images`, which were declared as `declared`.
+    pub fn whole(declared: ImagesState, images: &Images) -> Self {
+        Self { images: declared, indices: (0..images.labels.len() as u32).collect() }
+    }
+}
+
+/// A tape that computes in `precision`; parameters, statistics and losses are f32 in each.
+pub(super) fn empty_tape(precision: Precision) -> Tape {
+    match precision {
+        Precision::F32 | Precision::Tf32 => Tape::new(DType::F32),
+        Precision::Bf16 => Tape::with_storage(DType::F32, DType::BF16),
+    }
+}
+
 /// A planned evaluation of some models on one split.
 #[derive(Debug, Default)]
 pub struct Evaluation {
@@ -75,15 +100,15 @@ impl Evaluation {
     /// If an operation refuses.
     pub fn new<'a>(
         processor: &Processor,
+        precision: Precision,
         layout: &StateLayout,
         clock: &Clock,
         material: &Material,
-        images: ImagesState,
-        indices: Vec<u32>,
+        split: Split,
         models: impl Iterator<Item = (&'a Model, StateId)>,
     ) -> Result<Self> {
-        let mut tape = Tape::new(layout.entry(clock.rate).dtype);
-        let (pixels, labels) = clock.batch(&mut tape, layout, images, material, Augmentation::default(), 0)?;
+        let mut tape = empty_tape(precision);
+        let (pixels, labels) = clock.batch(&mut tape, layout, split.images, material, Augmentation::default(), 0)?;
         let valid = tape.state(layout, clock.valid);
         let mut counters = Vec::new();
         for (lane, (model, counter)) in models.enumerate() {
@@ -93,7 +118,7 @@ impl Evaluation {
             tape.evaluate(logits, labels, valid, value)?;
             counters.push(counter);
         }
-        Ok(Self { plan: Plan::on(processor, &tape, layout)?, images: indices, counters })
+        Ok(Self { plan: Plan::on(processor, &tape, layout)?, images: split.indices, counters })
     }
 
     /// Bytes of arena that a batch needs.
@@ -146,9 +171,9 @@ pub fn evaluate(processor: &Processor, material: &Material, models: Vec<Ready>, 
         let counters = Counts::declare(&mut layout, &format!("counts/{index}"), network.classes);
         ready.push((Model::declare(&mut layout, &format!("{index}"), &role, network, DType::F32), counters, tensors));
     }
-    let indices = (0..images.labels.len() as u32).collect();
+    let split = Split::whole(declared, images);
     let models = ready.iter().map(|(model, counters, _)| (model, *counters));
-    let evaluation = Evaluation::new(processor, &layout, &clock, material, declared, indices, models)?;
+    let evaluation = Evaluation::new(processor, Precision::F32, &layout, &clock, material, split, models)?;
     let mut arena = Arena::on(processor, evaluation.bytes())?;
     let mut state = layout.allocate_on(processor)?;
     state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);

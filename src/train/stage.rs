@@ -3,7 +3,7 @@
 //! Pretraining is a stage whose learners are all mentors that need weights. Distillation is a stage per seed whose
 //! learners are the student once per method, so that all methods share one forward pass of the frozen mentors.
 
-use super::evaluation::{Clock, Evaluation};
+use super::evaluation::{Clock, Evaluation, Split, empty_tape};
 use super::learner::{Learner, Shared};
 use super::material::{ImagesState, Material};
 use super::schedule::Moment;
@@ -139,7 +139,7 @@ impl Design {
             teaching.push(enrolment.teach);
         }
 
-        let mut tape = Tape::new(float);
+        let mut tape = empty_tape(config.precision);
         let (images, labels) = clock.batch(&mut tape, &layout, train_images, material, augmentation, seed)?;
         let (valid, rate) = (tape.state(&layout, clock.valid), tape.state(&layout, clock.rate));
         let shared = Shared { images, labels, valid, rate };
@@ -161,14 +161,13 @@ impl Design {
             learner.record(&mut tape, &mut layout, shared, config, teach, lesson)?;
         }
         let train = Plan::on(processor, &tape, &layout)?;
-        let counted = || learners.iter().map(|learner| (&learner.model, learner.evaluated));
-        let all_test = (0..material.test.labels.len() as u32).collect();
-        let test = Evaluation::new(processor, &layout, &clock, material, test_images, all_test, counted())?;
-        let held_out = material.validation.clone();
-        let validation = match held_out.is_empty() {
-            true => None,
-            false => Some(Evaluation::new(processor, &layout, &clock, material, train_images, held_out, counted())?),
+        let evaluation = |split: Split| {
+            let counted = learners.iter().map(|learner| (&learner.model, learner.evaluated));
+            Evaluation::new(processor, config.precision, &layout, &clock, material, split, counted)
         };
+        let test = evaluation(Split::whole(test_images, &material.test))?;
+        let held_out = Split { images: train_images, indices: material.validation.clone() };
+        let validation = if held_out.indices.is_empty() { None } else { Some(evaluation(held_out)?) };
         let images = [train_images, test_images];
         let config = config.clone();
         let processor = processor.clone();
