@@ -13,77 +13,59 @@
 #include "columns.cuh"
 
 constexpr u32 THREADS = 256;
-// Packs of a thread on their way at once.
-constexpr u32 SUM_ROWS = 8;
-template <typename T>
-constexpr u32 MAP_ROWS = sizeof(T);
-
 // ---- statistics of a chunk: number a near the mean, sum (x - a)^2, sum (x - a): [chunks, 3, columns] -----------------
 
 template <typename T>
-DEVICE void chunk_statistics(const T* x, float* statistics, Matrix m) {
+DEVICE void chunk_statistics(const T* x, float* statistics, const Matrix& m) {
+    constexpr u32 ROWS = TILE_ROWS<T>;
     __shared__ alignas(16) float room[2][BLOCK_ROOM<T>];
     __shared__ alignas(16) float near[BLOCK_COLUMNS];
     Lane lane = lane_of<T>(m);
-    u32 step = m.height * SUM_ROWS;
+    auto load = [&](u32 first) { return load_tile<ROWS>(x, m, lane, first); };
+    Tile<T, ROWS> tile = load(lane.first);
 
-    Pack<T> tile[SUM_ROWS];
-    u32 elements[SUM_ROWS];
-    float sum[LANES<T>] = {}, squares[LANES<T>] = {}, about[LANES<T>];
+    float sum[LANES<T>] = {}, squares[LANES<T>] = {};
 #pragma unroll
-    for (u32 u = 0; u < SUM_ROWS; u++) {
-        u32 row = lane.first + u * m.height;
-        elements[u] = elements_at<T>(m, lane, row);
-        tile[u] = load_elements(x + (row * m.columns + lane.column), elements[u]);
-    }
+    for (u32 u = 0; u < ROWS; u++) {
 #pragma unroll
-    for (u32 u = 0; u < SUM_ROWS; u++) {
-#pragma unroll
-        for (u32 l = 0; l < LANES<T>; l++) sum[l] += to_float(tile[u].at[l]);
+        for (u32 l = 0; l < LANES<T>; l++) sum[l] += to_float(tile.at[u].at[l]);
     }
     write_room<T>(room[0], m, lane, sum);
     sync_block();
     u32 column = blockIdx.y * m.width * LANES<T> + threadIdx.x, start = blockIdx.x * m.chunk_rows;
     bool owner = threadIdx.x < m.width * LANES<T> && column < m.columns;
     if (owner) {
-        u32 tile_end = start + (step < m.chunk_rows ? step : m.chunk_rows);
-        u32 there = elements_before(m, column, tile_end) - elements_before(m, column, start);
-        near[threadIdx.x] = there > 0 ? sum_room<T>(room[0], m, threadIdx.x) / float(there) : 0.0f;
+        u32 rows = m.height * ROWS, end = start + (rows < m.chunk_rows ? rows : m.chunk_rows);
+        u32 count = elements_before(m, column, end) - elements_before(m, column, start);
+        near[threadIdx.x] = count > 0 ? sum_room<T>(room[0], m, threadIdx.x) / float(count) : 0.0f;
     }
     sync_block();
-    if (lane.active) {
-        read_table<T>(about, near, lane);
-    }
+
 #pragma unroll
     for (u32 l = 0; l < LANES<T>; l++) sum[l] = 0.0f;
-
-    for (u32 first = lane.first;;) {
+    if (lane.active) {
+        float about[LANES<T>];
+        read_table<T>(about, near, lane);
+        for_each_tile<ROWS>(m, lane, tile, load, [&](const Tile<T, ROWS>& tile, u32 first) {
 #pragma unroll
-        for (u32 u = 0; u < SUM_ROWS; u++) {
-            if (elements[u] == LANES<T>) {
-#pragma unroll
-                for (u32 l = 0; l < LANES<T>; l++) {
-                    float deviation = to_float(tile[u].at[l]) - about[l];
+            for (u32 u = 0; u < ROWS; u++) {
+                u32 elements = elements_at<T>(m, lane, first + u * m.height);
+                auto add = [&](u32 l) {
+                    float deviation = to_float(tile.at[u].at[l]) - about[l];
                     sum[l] += deviation;
                     squares[l] = fmaf(deviation, deviation, squares[l]);
-                }
-            } else if (elements[u] > 0) {
+                };
+                if (elements == LANES<T>) {
 #pragma unroll
-                for (u32 l = 0; l < LANES<T>; l++) {
-                    float deviation = l < elements[u] ? to_float(tile[u].at[l]) - about[l] : 0.0f;
-                    sum[l] += deviation;
-                    squares[l] = fmaf(deviation, deviation, squares[l]);
+                    for (u32 l = 0; l < LANES<T>; l++) add(l);
+                } else {
+#pragma unroll
+                    for (u32 l = 0; l < LANES<T>; l++) {
+                        if (l < elements) add(l);
+                    }
                 }
             }
-        }
-        first += step;
-        if (first >= lane.end) break;
-#pragma unroll
-        for (u32 u = 0; u < SUM_ROWS; u++) {
-            u32 row = first + u * m.height;
-            elements[u] = elements_at<T>(m, lane, row);
-            tile[u] = load_elements(x + (row * m.columns + lane.column), elements[u]);
-        }
+        });
     }
     // Nobody reads the first room any more: all have passed the second barrier.
     write_room<T>(room[0], m, lane, squares);
@@ -160,42 +142,41 @@ struct Tables {
 template <typename T, typename FillTables>
 DEVICE void normalise(const T* x, const T* residual, T* y, const Matrix& m, u32 relu, Tables& tables,
                       FillTables fill_tables) {
+    constexpr u32 ROWS = TILE_ROWS<T>;
+    struct Both {
+        Tile<T, ROWS> x, residual;
+    };
     Lane lane = lane_of<T>(m);
-    Pack<T> tile[MAP_ROWS<T>], added[MAP_ROWS<T>];
     auto load = [&](u32 first) {
-#pragma unroll
-        for (u32 u = 0; u < MAP_ROWS<T>; u++) {
-            u32 row = first + u * m.height, elements = elements_at<T>(m, lane, row);
-            tile[u] = load_elements(x + (row * m.columns + lane.column), elements);
-            added[u] = {};
-            if (residual != nullptr) added[u] = load_elements(residual + (row * m.columns + lane.column), elements);
-        }
+        Both both = {load_tile<ROWS>(x, m, lane, first), {}};
+        if (residual != nullptr) both.residual = load_tile<ROWS>(residual, m, lane, first);
+        return both;
     };
     // The first tile is on its way while the tables are made.
-    load(lane.first);
+    Both tile = load(lane.first);
     u32 column = blockIdx.y * m.width * LANES<T> + threadIdx.x;
     if (threadIdx.x < m.width * LANES<T> && column < m.columns) fill_tables(column % m.channels, column, threadIdx.x);
     sync_block();
     if (!lane.active) return;
+
     float mean[LANES<T>], scale[LANES<T>], shift[LANES<T>];
     read_table<T>(mean, tables.mean, lane);
     read_table<T>(scale, tables.scale, lane);
     read_table<T>(shift, tables.shift, lane);
-    for (u32 first = lane.first;;) {
+    for_each_tile<ROWS>(m, lane, tile, load, [&](const Both& tile, u32 first) {
 #pragma unroll
-        for (u32 u = 0; u < MAP_ROWS<T>; u++) {
+        for (u32 u = 0; u < ROWS; u++) {
+            u32 row = first + u * m.height;
+            Pack<T> result;
 #pragma unroll
             for (u32 l = 0; l < LANES<T>; l++) {
-                float value = fmaf(to_float(tile[u].at[l]) - mean[l], scale[l], shift[l]) + to_float(added[u].at[l]);
-                tile[u].at[l] = from_float<T>(relu != 0 && value <= 0.0f ? 0.0f : value);
+                float value = fmaf(to_float(tile.x.at[u].at[l]) - mean[l], scale[l], shift[l]);
+                value += to_float(tile.residual.at[u].at[l]);
+                result.at[l] = from_float<T>(relu != 0 && value <= 0.0f ? 0.0f : value);
             }
-            u32 row = first + u * m.height;
-            store_elements(y + (row * m.columns + lane.column), tile[u], elements_at<T>(m, lane, row));
+            store_elements(y + (row * m.columns + lane.column), result, elements_at<T>(m, lane, row));
         }
-        first += m.height * MAP_ROWS<T>;
-        if (first >= lane.end) break;
-        load(first);
-    }
+    });
 }
 
 // Statistics, gamma and beta are [C].

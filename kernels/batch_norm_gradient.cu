@@ -10,9 +10,6 @@
 #include "columns.cuh"
 
 constexpr u32 THREADS = 256;
-// Packs of a thread and tensor on their way at once.
-template <typename T>
-constexpr u32 ROWS = sizeof(T);
 
 // What both passes read. x and output are null where they are not needed. The ReLU's mask is `output > 0` if there is
 // an output, else scale * (x - mean) + shift > 0 (as the forward pass computed it) if `relu`, else everything passes.
@@ -38,24 +35,19 @@ DEVICE void fill_tables(Tables& tables, const Inputs<T>& in, u32 channel, u32 in
     tables.shift[index] = fmaf(-scale, in.rest[channel], in.beta[channel]);
 }
 
-// The rows of a thread that are on their way.
+// A tile of each.
 template <typename T>
-struct Tile {
-    Pack<T> x[ROWS<T>], upstream[ROWS<T>], output[ROWS<T>];
-
-    DEVICE void load(const Inputs<T>& in, const Matrix& m, const Lane& lane, u32 first) {
-#pragma unroll
-        for (u32 u = 0; u < ROWS<T>; u++) {
-            u32 row = first + u * m.height, elements = elements_at<T>(m, lane, row);
-            u32 offset = row * m.columns + lane.column;
-            upstream[u] = load_elements(in.upstream + offset, elements);
-            x[u] = {};
-            output[u] = {};
-            if (in.x != nullptr) x[u] = load_elements(in.x + offset, elements);
-            if (in.output != nullptr) output[u] = load_elements(in.output + offset, elements);
-        }
-    }
+struct Tiles {
+    Tile<T, TILE_ROWS<T>> x, upstream, output;
 };
+
+template <typename T>
+DEVICE Tiles<T> load_tiles(const Inputs<T>& in, const Matrix& m, const Lane& lane, u32 first) {
+    Tiles<T> tiles = {{}, load_tile<TILE_ROWS<T>>(in.upstream, m, lane, first), {}};
+    if (in.x != nullptr) tiles.x = load_tile<TILE_ROWS<T>>(in.x, m, lane, first);
+    if (in.output != nullptr) tiles.output = load_tile<TILE_ROWS<T>>(in.output, m, lane, first);
+    return tiles;
+}
 
 // Whether the ReLU passed, given x - mean.
 template <typename T>
@@ -71,8 +63,8 @@ DEVICE void chunk_sums(const Inputs<T>& in, float* sums, const Matrix& m) {
     __shared__ Tables tables;
     __shared__ alignas(16) float room[2][BLOCK_ROOM<T>];
     Lane lane = lane_of<T>(m);
-    Tile<T> tile;
-    tile.load(in, m, lane, lane.first);
+    auto load = [&](u32 first) { return load_tiles(in, m, lane, first); };
+    Tiles<T> tiles = load(lane.first);
     u32 column = blockIdx.y * m.width * LANES<T> + threadIdx.x;
     bool owner = threadIdx.x < m.width * LANES<T> && column < m.columns;
     if (owner) fill_tables(tables, in, column % m.channels, threadIdx.x);
@@ -84,23 +76,20 @@ DEVICE void chunk_sums(const Inputs<T>& in, float* sums, const Matrix& m) {
         read_table<T>(mean, tables.mean, lane);
         read_table<T>(scale, tables.scale, lane);
         read_table<T>(shift, tables.shift, lane);
-        for (u32 first = lane.first;;) {
+        for_each_tile<TILE_ROWS<T>>(m, lane, tiles, load, [&](const Tiles<T>& tiles, u32) {
 #pragma unroll
-            for (u32 u = 0; u < ROWS<T>; u++) {
+            for (u32 u = 0; u < TILE_ROWS<T>; u++) {
 #pragma unroll
                 for (u32 l = 0; l < LANES<T>; l++) {
                     // Where there is nothing, the upstream gradient was read as zero.
-                    float centred = to_float(tile.x[u].at[l]) - mean[l];
-                    bool passes = passed(in, centred, tile.output[u].at[l], scale[l], shift[l]);
-                    float gradient = passes ? to_float(tile.upstream[u].at[l]) : 0.0f;
+                    float centred = to_float(tiles.x.at[u].at[l]) - mean[l];
+                    bool passes = passed(in, centred, tiles.output.at[u].at[l], scale[l], shift[l]);
+                    float gradient = passes ? to_float(tiles.upstream.at[u].at[l]) : 0.0f;
                     products[l] = fmaf(gradient, centred, products[l]);
                     total[l] += gradient;
                 }
             }
-            first += m.height * ROWS<T>;
-            if (first >= lane.end) break;
-            tile.load(in, m, lane, first);
-        }
+        });
     }
     write_room<T>(room[0], m, lane, products);
     write_room<T>(room[1], m, lane, total);
@@ -156,8 +145,8 @@ DEVICE void input_gradient(const Inputs<T>& in, const float* dgamma, const float
     __shared__ Tables tables;
     __shared__ alignas(16) float slopes[BLOCK_COLUMNS], offsets[BLOCK_COLUMNS];
     Lane lane = lane_of<T>(m);
-    Tile<T> tile;
-    tile.load(in, m, lane, lane.first);
+    auto load = [&](u32 first) { return load_tiles(in, m, lane, first); };
+    Tiles<T> tiles = load(lane.first);
     u32 column = blockIdx.y * m.width * LANES<T> + threadIdx.x;
     if (threadIdx.x < m.width * LANES<T> && column < m.columns) {
         u32 channel = column % m.channels;
@@ -176,18 +165,18 @@ DEVICE void input_gradient(const Inputs<T>& in, const float* dgamma, const float
     read_table<T>(shift, tables.shift, lane);
     read_table<T>(slope, slopes, lane);
     read_table<T>(offset, offsets, lane);
-    for (u32 first = lane.first;;) {
+    for_each_tile<TILE_ROWS<T>>(m, lane, tiles, load, [&](const Tiles<T>& tiles, u32 first) {
 #pragma unroll
-        for (u32 u = 0; u < ROWS<T>; u++) {
+        for (u32 u = 0; u < TILE_ROWS<T>; u++) {
             u32 row = first + u * m.height, elements = elements_at<T>(m, lane, row);
             u32 at = row * m.columns + lane.column;
             Pack<T> added = {}, sum, gradients;
             if (addend != nullptr) added = load_elements(addend + at, elements);
 #pragma unroll
             for (u32 l = 0; l < LANES<T>; l++) {
-                float centred = to_float(tile.x[u].at[l]) - mean[l];
-                bool passes = passed(in, centred, tile.output[u].at[l], scale[l], shift[l]);
-                float gradient = passes ? to_float(tile.upstream[u].at[l]) : 0.0f;
+                float centred = to_float(tiles.x.at[u].at[l]) - mean[l];
+                bool passes = passed(in, centred, tiles.output.at[u].at[l], scale[l], shift[l]);
+                float gradient = passes ? to_float(tiles.upstream.at[u].at[l]) : 0.0f;
                 float total = fmaf(scale[l], gradient, fmaf(slope[l], centred, offset[l]));
                 sum.at[l] = from_float<T>(total + to_float(added.at[l]));
                 gradients.at[l] = from_float<T>(gradient);
@@ -195,10 +184,7 @@ DEVICE void input_gradient(const Inputs<T>& in, const float* dgamma, const float
             store_elements(dx + at, sum, elements);
             if (residual != nullptr) store_elements(residual + at, gradients, elements);
         }
-        first += m.height * ROWS<T>;
-        if (first >= lane.end) break;
-        tile.load(in, m, lane, first);
-    }
+    });
 }
 
 KERNEL(batch_norm_gradient_f32, THREADS)(const float* x, const float* upstream, const float* output,

@@ -80,6 +80,42 @@ DEVICE void store_elements(T* to, const Pack<T>& pack, u32 elements) {
     }
 }
 
+// Rows of a thread's tile; two tiles are on their way at once.
+template <typename T>
+constexpr u32 TILE_ROWS = sizeof(T) / 2;
+
+// Packs of one column in ROWS rows of threads.
+template <typename T, u32 ROWS>
+struct Tile {
+    Pack<T> at[ROWS];
+};
+
+// Rows `first`, `first + height` and so on; zeros where there is nothing.
+template <u32 ROWS, typename T>
+DEVICE Tile<T, ROWS> load_tile(const T* from, const Matrix& m, const Lane& lane, u32 first) {
+    Tile<T, ROWS> tile;
+#pragma unroll
+    for (u32 u = 0; u < ROWS; u++) {
+        u32 row = first + u * m.height;
+        tile.at[u] = load_elements(from + (row * m.columns + lane.column), elements_at<T>(m, lane, row));
+    }
+    return tile;
+}
+
+// Calls `use(tile, first)` for all tiles of a thread, the next one on its way meanwhile. `tile` is the first, and
+// `load(first)` loads another.
+template <u32 ROWS, typename Tile, typename Load, typename Use>
+DEVICE void for_each_tile(const Matrix& m, const Lane& lane, Tile tile, Load load, Use use) {
+    for (u32 first = lane.first;;) {
+        u32 following = first + ROWS * m.height;
+        Tile next = load(following);
+        use(tile, first);
+        if (following >= lane.end) break;
+        first = following;
+        tile = next;
+    }
+}
+
 // A table of the block's columns in shared memory, read for a thread's pack.
 template <typename T>
 DEVICE void read_table(float (&values)[LANES<T>], const float* table, const Lane& lane) {

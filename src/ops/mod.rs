@@ -11,6 +11,7 @@ pub mod batch_norm;
 pub mod case;
 pub mod channel_shuffle;
 pub mod classroom;
+mod column_copies;
 pub mod columns;
 pub mod concat;
 pub mod conv2d;
@@ -22,7 +23,9 @@ pub mod kl_divergence;
 pub mod linear;
 pub mod max_pool;
 pub mod option_a_shortcut;
+mod packs;
 pub mod parallel;
+mod pooling;
 pub mod relu;
 pub mod rows;
 pub mod scale;
@@ -35,5 +38,18 @@ pub mod windows;
 
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {
-    [add::cases::cases()].into_iter().flatten().collect()
+    let cases = [
+        add::cases::cases(),
+        avg_pool::cases::cases(),
+        batch_norm::cases::cases(),
+        channel_shuffle::cases::cases(),
+        concat::cases::cases(),
+        fill::cases::cases(),
+        max_pool::cases::cases(),
+        option_a_shortcut::cases::cases(),
+        relu::cases::cases(),
+        scale::cases::cases(),
+        split::cases::cases(),
+    ];
+    cases.into_iter().flatten().collect()
 }
