@@ -42,19 +42,24 @@ DEVICE bf16 from_float<bf16>(float x) { return to_bf16(x); }
 template <typename T>
 constexpr u32 LANES = 16 / sizeof(T);
 
-// Sixteen bytes of T: 4 floats or 8 bf16, moved by one instruction. The address is a multiple of 16.
-template <typename T>
-struct alignas(16) Pack {
-    T at[LANES<T>];
+// N elements of T, moved by one instruction: sixteen bytes (4 floats or 8 bf16) if not said otherwise. The address is a
+// multiple of the size.
+template <typename T, u32 N = LANES<T>>
+struct alignas(N * sizeof(T)) Pack {
+    T at[N];
 };
 
 template <typename T>
 DEVICE Pack<T> load_pack(const T* from) {
     return *reinterpret_cast<const Pack<T>*>(from);
 }
-template <typename T>
-DEVICE void store_pack(T* to, const Pack<T>& pack) {
-    *reinterpret_cast<Pack<T>*>(to) = pack;
+template <u32 N, typename T>
+DEVICE Pack<T, N> load_pack(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <typename T, u32 N>
+DEVICE void store_pack(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
 // ---- barriers ------------------------------------------------------------------------------------------------------

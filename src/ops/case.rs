@@ -216,6 +216,21 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
+    /// Compares the gradient of `input` given a random upstream gradient of `output` and another one that has reached
+    /// `input` before: operations that can do so add it themselves ([`crate::tape::Operation::with_addend`]).
+    ///
+    /// # Errors
+    /// If there is no gradient.
+    pub fn check_gradient_with_addend(&mut self, output: ValueId, input: ValueId, tolerance: Tolerance) -> Result<()> {
+        let (upstream, before) = (self.tape.shape(output), self.tape.shape(input));
+        let upstream = self.activation("upstream", upstream);
+        let before = self.activation("addend", before);
+        let gradients = self.tape.backward(&[(output, upstream), (input, before)], &[input])?;
+        let sum = gradients[0].expect("the input was among the seeds");
+        self.check("gradient with addend", sum, tolerance);
+        Ok(())
+    }
+
     /// How far state may be off that the case updates; without a word `Tolerance::sum(1)`. All state is compared.
     pub fn updates_within(&mut self, tolerance: Tolerance) {
         self.updates = tolerance;
