@@ -91,6 +91,24 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
+// ---- integer atomics: whatever order blocks come in, the result is the same ------------------------------------------
+
+// 9.7.13.5 atom: takes the next number, from 0 on. Acquires and releases: what the holders of lower numbers wrote before
+// they drew is seen after this one was drawn. Other threads of a block share in that through sync_block on both sides.
+DEVICE u32 draw_ticket(u32* counter) {
+    u32 ticket;
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+                 : "=r"(ticket)
+                 : "l"(__cvta_generic_to_global(counter))
+                 : "memory");
+    return ticket;
+}
+
+// 9.7.13.6 red: sets a flag that any number of threads may set.
+DEVICE void raise_flag(u32* flag) {
+    asm volatile("red.relaxed.gpu.global.or.b32 [%0], 1;" ::"l"(__cvta_generic_to_global(flag)) : "memory");
+}
+
 // ---- asynchronous copies into shared memory (9.7.9.25) -------------------------------------------------------------
 
 DEVICE u32 shared_address(const void* pointer) { return u32(__cvta_generic_to_shared(pointer)); }

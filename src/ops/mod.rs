@@ -28,6 +28,7 @@ mod packs;
 pub mod parallel;
 mod pooling;
 pub mod relu;
+mod row_kernels;
 pub mod rows;
 pub mod scale;
 pub mod sgd;
