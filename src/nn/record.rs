@@ -275,7 +275,11 @@ mod tests {
             let is = |names: &[&str], node: &crate::tape::Node| names.contains(&node.op.name());
             let casts: Vec<usize> = (0..recorded).filter(|node| is(&["cast"], &tape.nodes()[*node])).collect();
             assert_eq!((casts.len(), casts[0]), (2, 0), "{name}: of all filters, and of what linear layers read");
-            let filters = tape.nodes().iter().take(recorded).filter(|node| is(&["conv2d"], node) && tape.shape(node.inputs[1]).rank() == 4);
+            let filters = tape
+                .nodes()
+                .iter()
+                .take(recorded)
+                .filter(|node| is(&["conv2d"], node) && tape.shape(node.inputs[1]).rank() == 4);
             assert_eq!(filters.count(), tape.nodes()[0].outputs.len(), "{name}: every filter is cast once");
             for (index, node) in tape.nodes().iter().enumerate() {
                 let [x, y] = [tape.dtype(node.inputs[0]), tape.dtype(node.outputs[0])];

@@ -152,7 +152,8 @@ impl Operation for Conv2d {
             if bias {
                 outputs.push(("d_bias", dtype.accumulator(), tape.shape(node.inputs[2])));
             }
-            let made = tape.record(Conv2dWgrad { geometry: self.geometry, tf32: self.tf32, plan }, &[x, upstream], &outputs);
+            let made =
+                tape.record(Conv2dWgrad { geometry: self.geometry, tf32: self.tf32, plan }, &[x, upstream], &outputs);
             gradients[1] = Some(made[0]);
             if bias {
                 gradients[2] = Some(made[1]);
