@@ -43,19 +43,24 @@ DEVICE bf16 from_float<bf16>(float x) { return to_bf16(x); }
 template <typename T>
 constexpr u32 LANES = 16 / sizeof(T);
 
-// Sixteen bytes of T: 4 floats or 8 bf16, moved by one instruction. The address is a multiple of 16.
-template <typename T>
-struct alignas(16) Pack {
-    T at[LANES<T>];
+// N elements of T, moved by one instruction: sixteen bytes (4 floats or 8 bf16) if not said otherwise. The address is a
+// multiple of the size.
+template <typename T, u32 N = LANES<T>>
+struct alignas(N * sizeof(T)) Pack {
+    T at[N];
 };
 
 template <typename T>
 DEVICE Pack<T> load_pack(const T* from) {
     return *reinterpret_cast<const Pack<T>*>(from);
 }
-template <typename T>
-DEVICE void store_pack(T* to, const Pack<T>& pack) {
-    *reinterpret_cast<Pack<T>*>(to) = pack;
+template <u32 N, typename T>
+DEVICE Pack<T, N> load_pack(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <typename T, u32 N>
+DEVICE void store_pack(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
 // ---- barriers ------------------------------------------------------------------------------------------------------
@@ -116,6 +121,12 @@ DEVICE void copy_async_16(void* to, const void* from, bool inside) {
                  "r"(inside ? 16 : 0)
                  : "memory");
 }
+// As above, four bytes.
+DEVICE void copy_async_4(void* to, const void* from, bool inside) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(inside ? 4 : 0)
+                 : "memory");
+}
 DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most N of this thread's groups are on their way.
 template <int N>
@@ -156,6 +167,19 @@ DEVICE void load_matrix_x2_transposed(u32 (&r)[2], const void* row) {
 DEVICE void matrix_multiply_bf16(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// 9.7.9 cvt: float32 bits rounded to TF32 (10 bits of mantissa), to nearest, ties away from zero.
+DEVICE void round_tf32(u32 (&r)[4]) {
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r[i]) : "f"(__uint_as_float(r[i])));
+}
+
+// 9.7.14.5.7 mma: d[16 x 8] += a[16 x 8] * b[8 x 8], TF32 products, float32 sums.
+DEVICE void matrix_multiply_tf32(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
