@@ -1,8 +1,8 @@
 // Every wrapper of prims.cuh by itself: inputs from global memory, all lanes' outputs to global memory, nothing else.
 //
-// What a wrapper gives is compared with golden values (src/doctor/golden.json): a misreading of an instruction that kernel
-// and simulator share shows here. One warp unless said otherwise; `in` and `out` are laid out as each kernel says, mostly
-// lane by lane. An entry is called golden_<wrapper>, with the type behind it where there are several.
+// What a wrapper gives is compared with golden values (src/doctor/golden.json): a misreading of an instruction that
+// kernel and simulator share shows here. One warp unless said otherwise; `in` and `out` are laid out as each kernel
+// says, mostly lane by lane. An entry is called golden_<wrapper>, with the type behind it where there are several.
 #include "prims.cuh"
 
 // ---- bf16 ----------------------------------------------------------------------------------------------------------
@@ -90,8 +90,8 @@ KERNEL(golden_shuffle_xor_f32, 32)(const float* in, float* out) { exchanged(in, 
 KERNEL(golden_shuffle_xor_u32, 32)(const u32* in, u32* out) { exchanged(in, out); }
 KERNEL(golden_shuffle_xor_f64, 32)(const double* in, double* out) { exchanged(in, out); }
 
-// in [32] values and [2, 32] lanes, out [4, 32]: from lane 0, from lane 31, and from the given lanes; of a lane's number
-// its lower five bits count.
+// in [32] values and [2, 32] lanes, out [4, 32]: from lane 0, from lane 31, and from the given lanes; of a lane's
+// number its lower five bits count.
 template <typename T>
 DEVICE void fetched(const T* in, T* out) {
     u32 lane = threadIdx.x;
@@ -113,9 +113,9 @@ KERNEL(golden_warp_max, 192)(const float* in, float* out) { out[threadIdx.x] = w
 
 // ---- atomics -------------------------------------------------------------------------------------------------------
 
-// Four blocks of two warps. in [4], out [2 + 1 + 256 + 4], zeros before: two counters; the sum of what all blocks left; for
-// each ticket of the first counter, which every thread draws from, the ticket plus one; what each block left. The block that
-// draws the last ticket of the second counter makes the sum.
+// Four blocks of two warps. in [4], out [2 + 1 + 256 + 4], zeros before: two counters; the sum of what all blocks left;
+// for each ticket of the first counter, which every thread draws from, the ticket plus one; what each block left. The
+// block that draws the last ticket of the second counter makes the sum.
 KERNEL(golden_draw_ticket, 64)(const u32* in, u32* out) {
     __shared__ u32 last;
     u32 *sum = out + 2, *drawn = out + 3, *left = drawn + 256;
@@ -133,7 +133,8 @@ KERNEL(golden_draw_ticket, 64)(const u32* in, u32* out) {
     }
 }
 
-// Two blocks of a warp. in [2, 32] numbers of flags, out [8] flags that hold something before: bit 0 is raised, the others stay.
+// Two blocks of a warp. in [2, 32] numbers of flags, out [8] flags that hold something before: bit 0 is raised, the
+// others stay.
 KERNEL(golden_raise_flag, 32)(const u32* in, u32* out) {
     u32 flag = in[blockIdx.x * 32 + threadIdx.x];
     if (flag < 8) raise_flag(out + flag);
@@ -148,7 +149,8 @@ KERNEL(golden_shared_address, 32)(const u32* in, u32* out) {
     out[lane] = shared_address(shared + in[lane]) - shared_address(shared);
 }
 
-// in [32] whether to copy, [32, 4] data; out [32, 4]: copied to the place of lane 31 - l over a pattern; zeros where not.
+// in [32] whether to copy, [32, 4] data; out [32, 4]: copied to the place of lane 31 - l over a pattern; zeros where
+// not.
 KERNEL(golden_copy_async_16, 32)(const u32* in, u32* out) {
     __shared__ alignas(16) u32 shared[128];
     u32 lane = threadIdx.x;
