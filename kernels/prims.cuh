@@ -120,6 +120,12 @@ DEVICE void copy_async_16(void* to, const void* from, bool inside) {
                  "r"(inside ? 16 : 0)
                  : "memory");
 }
+// As above, four bytes.
+DEVICE void copy_async_4(void* to, const void* from, bool inside) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(inside ? 4 : 0)
+                 : "memory");
+}
 DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most N of this thread's groups are on their way.
 template <int N>

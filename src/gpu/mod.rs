@@ -5,6 +5,7 @@
 //! ```
 
 mod device;
+pub mod driver;
 pub mod kernels;
 pub mod nvrtc;
 mod open;

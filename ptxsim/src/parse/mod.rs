@@ -18,6 +18,7 @@ pub use error::ParseError;
 
 use crate::ast::Module;
 use lexer::{Cursor, Token};
+pub(crate) use variable::bytes_of;
 
 impl Module {
     /// Reads a PTX text.

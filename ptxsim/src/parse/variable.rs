@@ -5,7 +5,7 @@ use super::lexer::{Cursor, Token};
 use crate::ast::Variable;
 
 /// Size of a fundamental type in bytes (PTX ISA 5.2); `None` for what is not one, and for `pred`, which has no size.
-pub(super) fn bytes_of(kind: &str) -> Option<u64> {
+pub(crate) fn bytes_of(kind: &str) -> Option<u64> {
     Some(match kind {
         "b8" | "u8" | "s8" => 1,
         "b16" | "u16" | "s16" | "f16" | "bf16" => 2,

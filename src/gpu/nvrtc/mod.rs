@@ -12,7 +12,7 @@ pub mod target;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -42,6 +42,8 @@ pub enum Image {
         arch: Arch,
         /// The ELF file.
         bytes: Vec<u8>,
+        /// Version of the NVRTC it comes from.
+        nvrtc: (u32, u32),
     },
     /// PTX, which the driver translates. It takes PTX from NVRTC up to its own CUDA version.
     Ptx {
@@ -50,6 +52,17 @@ pub enum Image {
         /// Version of the NVRTC it comes from.
         nvrtc: (u32, u32),
     },
+}
+
+impl Image {
+    /// The CUDA version a driver has to be for: that of the compiler for PTX, any of its major version for machine code
+    /// (CUDA Compatibility, "Minor Version Compatibility").
+    pub fn needs(&self) -> (u32, u32) {
+        match self {
+            Self::Cubin { nvrtc, .. } => (nvrtc.0, 0),
+            Self::Ptx { nvrtc, .. } => *nvrtc,
+        }
+    }
 }
 
 /// Every kernel file as PTX: embedded, or compiled here.
@@ -97,22 +110,22 @@ pub fn file_of(kernel: &str) -> Result<&'static PtxFile> {
 pub fn images(file: &PtxFile, capability: (u32, u32)) -> Result<Vec<Image>> {
     let mut images = Vec::new();
     let nvrtc = match kernels::nvrtc_version() {
-        Some(version) => {
+        Some(nvrtc) => {
             if let Some(arch) = best(kernels::archs(&file.name), capability)
                 && let Some(bytes) = kernels::cubin(&file.name, arch)
             {
-                images.push(Image::Cubin { arch, bytes });
+                images.push(Image::Cubin { arch, bytes, nvrtc });
             }
-            version
+            nvrtc
         }
         None => {
             let compiler = here().map_err(|reason| unavailable(&reason))?;
-            let arch = Arch::of(capability);
+            let (arch, nvrtc) = (Arch::of(capability), compiler.nvrtc.version());
             if compiler.nvrtc.supports(Target::Cubin(arch)) {
                 let made = compiler.image(&file.name, kernels::sources(), Target::Cubin(arch));
-                images.push(Image::Cubin { arch, bytes: made.map_err(|reason| unavailable(&reason))? });
+                images.push(Image::Cubin { arch, bytes: made.map_err(|reason| unavailable(&reason))?, nvrtc });
             }
-            compiler.nvrtc.version()
+            nvrtc
         }
     };
     images.push(Image::Ptx { text: file.text.clone(), nvrtc });
@@ -128,7 +141,7 @@ pub fn best(archs: impl Iterator<Item = Arch>, capability: (u32, u32)) -> Option
 #[derive(Debug)]
 struct Compiler {
     nvrtc: Nvrtc,
-    cache: Option<std::path::PathBuf>,
+    cache: Option<PathBuf>,
 }
 
 /// This machine's NVRTC, opened once.
