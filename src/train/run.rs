@@ -21,6 +21,7 @@ use crate::config::{Config, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
+use crate::host;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
@@ -221,7 +222,7 @@ impl Run {
     /// Bytes that a stage may take: of the host's memory, or of a GPU's that is left beside the data set.
     fn available_bytes(&self) -> Result<Option<u64>> {
         match self.processor.gpu() {
-            None => Ok(room::available_bytes()),
+            None => Ok(host::available_bytes()),
             Some(device) => Ok(Some(device.memory()?.free.saturating_sub(self.material.bytes() as u64))),
         }
     }
