@@ -260,6 +260,15 @@ fn what_cannot_show_is_left_out() {
             (Class::Immediate, "lop3.b32 %r1, %r2, %r3, %r4, 149"),
         ],
     );
+    check(
+        "shr.s32 %r1, %r2, 31;",
+        &[
+            (Class::Operands, "shr.s32 %r1, 31, %r2"),
+            (Class::Immediate, "shr.s32 %r1, %r2, 30"),
+            (Class::Opcode, "shl.b32 %r1, %r2, 31"),
+            (Class::Signedness, "shr.u32 %r1, %r2, 31"),
+        ],
+    );
     let classes = |body: &str, class: Class| of(body).iter().filter(|(found, _)| *found == class).count();
     assert_eq!(classes("fma.rn.f32 %f1, %f2, %f3, 0f80000000;", Class::Addend), 0);
     assert_eq!(classes("add.s32 %r1, %r2, 0;", Class::Opcode), 0);
