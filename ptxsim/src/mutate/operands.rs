@@ -172,7 +172,14 @@ fn neighbours(instruction: &Instruction, operand: &Operand) -> Vec<Operand> {
                 "shr" if is("s64") => others.retain(|amount| *amount != 64),
                 _ => {}
             }
-            others.into_iter().map(Operand::Integer).collect()
+            // Beyond the smallest number comes the largest, as in the register.
+            let bits =
+                instruction.modifiers.last().and_then(|kind| crate::parse::bytes_of(kind)).map(|bytes| 8 * bytes);
+            let wrapped = |other: i64| match bits {
+                Some(bits @ ..=32) if other < -(1 << (bits - 1)) || other >> bits > 0 => other & ((1 << bits) - 1),
+                _ => other,
+            };
+            others.into_iter().map(|other| Operand::Integer(wrapped(other))).collect()
         }
         // Where one more changes nothing (an infinity, 2^24 and beyond), the sign is changed.
         Operand::Float32(bits) => {

@@ -98,6 +98,14 @@ fn arithmetic() {
             (Subnormals, "div.full.ftz.f32 %f1, %f2, %f3"),
         ],
     );
+    check(
+        "or.b32 %r1, %r2, -2147483648;",
+        &[
+            (Immediate, "or.b32 %r1, %r2, -2147483647"),
+            (Immediate, "or.b32 %r1, %r2, 2147483647"),
+            (Opcode, "and.b32 %r1, %r2, -2147483648"),
+        ],
+    );
     check("mov.f32 %f1, 0fFF800000;", &[(Immediate, "mov.f32 %f1, 0f7F800000")]);
     check(
         "lop3.b32 %r1, %r2, %r3, %r4, 202;",
