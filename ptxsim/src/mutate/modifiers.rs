@@ -16,13 +16,15 @@ fn replaced(class: Class, instruction: &Instruction, index: usize, by: &str) -> 
     changed(class, instruction, modifiers)
 }
 
-/// To nearest becomes toward zero, and the other directions become one another.
+/// To nearest becomes toward zero, and the other directions become one another. Arithmetic only in float32: what f16
+/// and bf16 have is rounding to nearest, and of float64 no check sees the last bit.
 pub(super) fn rounding(instruction: &Instruction, _: &Facts) -> Vec<Change> {
     let kind = instruction.modifiers.last().map_or("", String::as_str);
-    let float = kind == "f32" || kind == "f64";
+    let single = kind == "f32";
     match instruction.opcode.as_str() {
-        "fma" | "mad" | "div" | "sqrt" | "rcp" | "cvt" => {}
-        "add" | "sub" | "mul" if float => {
+        "cvt" => {}
+        "fma" | "mad" | "div" | "sqrt" | "rcp" if single => {}
+        "add" | "sub" | "mul" if single => {
             // Without a word these round to nearest.
             if !instruction.modifiers.iter().any(|modifier| ["rn", "rz", "rm", "rp"].contains(&modifier.as_str())) {
                 let mut modifiers = instruction.modifiers.clone();
