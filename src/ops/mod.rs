@@ -35,5 +35,5 @@ pub mod windows;
 
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {
-    [add::cases::cases()].into_iter().flatten().collect()
+    [add::cases::cases(), conv2d::cases::cases()].into_iter().flatten().collect()
 }
