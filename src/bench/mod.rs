@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::config::presets;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::zoo;
 use kernel::KernelCase;
 use machine::Machine;
@@ -94,17 +95,17 @@ impl Benchmark {
     ///
     /// # Errors
     /// If what is measured cannot be built, for instance because the batch is too large.
-    pub fn measure(&self, machine: &Machine, effort: Effort, profile: bool) -> Result<Entry> {
+    pub fn measure(&self, processor: &Processor, machine: &Machine, effort: Effort, profile: bool) -> Result<Entry> {
         match self {
             Self::TrainStep { model, batch } => {
-                let stage = step::train_step(model, *batch)?;
+                let stage = step::train_step(processor, model, *batch)?;
                 step::measure(self.name(), stage, *batch, machine, effort, profile)
             }
             Self::ClassroomStep { preset, batch } => {
-                let stage = step::classroom_step(preset, *batch)?;
+                let stage = step::classroom_step(processor, preset, *batch)?;
                 step::measure(self.name(), stage, *batch, machine, effort, profile)
             }
-            Self::Kernel(case) => case.measure(machine, effort),
+            Self::Kernel(case) => case.measure(processor, machine, effort),
         }
     }
 }

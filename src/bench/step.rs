@@ -12,6 +12,7 @@ use crate::config::{Config, Optimizer, Precision, Schedule, Shape, SourceKind, T
 use crate::data::Normalisation;
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::random::{Philox, Stream};
@@ -54,7 +55,7 @@ pub fn synthetic([height, width, channels]: [usize; 3], classes: usize, batch: u
 ///
 /// # Errors
 /// For a model that is not there, or a batch that no memory holds.
-pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
+pub fn train_step(processor: &Processor, model: &str, batch: usize) -> Result<Stage> {
     let material = synthetic([32, 32, 3], 100, batch);
     let config = TrainConfig {
         epochs: 1,
@@ -79,8 +80,8 @@ pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(&material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
-    let mut stage = design.allocate(&material);
+    let design = Design::new(processor, &material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
     Ok(stage)
@@ -90,7 +91,7 @@ pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
 ///
 /// # Errors
 /// For a preset that is not there, or whose images have no fixed shape.
-pub fn classroom_step(preset: &str, batch: usize) -> Result<Stage> {
+pub fn classroom_step(processor: &Processor, preset: &str, batch: usize) -> Result<Stage> {
     let mut config = preset_config(preset)?;
     config.train.batch_size = batch;
     config.train.optimizer.lr = 1e-3;
@@ -103,7 +104,7 @@ pub fn classroom_step(preset: &str, batch: usize) -> Result<Stage> {
             return Err(Error::request(format!("the images of preset {preset} have no fixed shape to measure with")));
         }
     };
-    Run::with_material(config, synthetic(shape, classes, batch))?.rehearse()
+    Run::with_material(config, synthetic(shape, classes, batch), processor)?.rehearse()
 }
 
 /// The config of a preset; nothing that it names is opened.
@@ -137,7 +138,7 @@ pub(super) fn measure(
     let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
     let profile = match with_profile {
         true => {
-            let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect();
+            let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;
             profile::aggregate(&replays, machine)
         }
         false => Vec::new(),

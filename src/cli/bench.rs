@@ -12,6 +12,7 @@ use crate::bench::timing::{Clock, Effort};
 use crate::bench::{self, Benchmark, Entry};
 use crate::config::DeviceRequest;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 
 /// Measure kernels and whole training steps on this machine
 #[derive(Clone, Debug, Args)]
@@ -51,7 +52,7 @@ pub struct Arguments {
 /// # Errors
 /// For a filter that nothing fits, a device that is not there, or a step that cannot be built.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let device = arguments.device.device()?;
+    let device = arguments.device.open()?;
     let benchmarks = bench::select(arguments.filter.as_deref(), arguments.batch.map(usize::from))?;
     if arguments.list {
         let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
@@ -64,15 +65,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::request("--cpu-time measures one thread").help("add --threads 1"));
     }
     let pool = thread_pool(arguments.threads)?;
-    pool.install(|| measure(arguments, &benchmarks))
+    pool.install(|| measure(arguments, &device, &benchmarks))
 }
 
-fn measure(arguments: &Arguments, benchmarks: &[Benchmark]) -> Result<()> {
+fn measure(arguments: &Arguments, device: &Processor, benchmarks: &[Benchmark]) -> Result<()> {
     let machine = Machine::measure();
     let effort = Effort::of(arguments.seconds, if arguments.cpu_time { Clock::Processor } else { Clock::Wall });
     if arguments.json {
         let entries: Result<Vec<Entry>> =
-            benchmarks.iter().map(|benchmark| benchmark.measure(&machine, effort, arguments.profile)).collect();
+            benchmarks.iter().map(|benchmark| benchmark.measure(device, &machine, effort, arguments.profile)).collect();
         let mut document = serde_json::to_value(&machine).map_err(|error| Error::failed(error.to_string()))?;
         document["entries"] = serde_json::to_value(entries?).map_err(|error| Error::failed(error.to_string()))?;
         return print_json(&document);
@@ -83,7 +84,7 @@ fn measure(arguments: &Arguments, benchmarks: &[Benchmark]) -> Result<()> {
     ))?;
     let width = benchmarks.iter().map(|benchmark| benchmark.name().len()).max().unwrap_or(0);
     for benchmark in benchmarks {
-        print(&line(&benchmark.measure(&machine, effort, arguments.profile)?, width))?;
+        print(&line(&benchmark.measure(device, &machine, effort, arguments.profile)?, width))?;
     }
     Ok(())
 }

@@ -79,13 +79,17 @@ impl Tolerance {
     /// Equal to the last bit: for what only moves or counts.
     pub const EXACT: Self = Self { f32: 0.0, bf16: 0.0 };
 
+    /// What rounding to bf16 costs at most: with 8 bits of significand half a unit in the last place is 2^-8 of a number
+    /// just above a power of two.
+    pub const BF16_ROUNDING: f64 = 1.0 / 256.0;
+
     /// For results that add up `terms` products in float32: half a unit in the last place (2^-24) for each addition and
     /// product on the way, of which random signs let about the square root remain; four times that is granted, and
-    /// at least 8 units. bf16 rounds once more on storing: half of its unit, 2^-9.
+    /// at least 8 units. bf16 rounds once more on storing, see [`Tolerance::BF16_ROUNDING`].
     pub fn sum(terms: usize) -> Self {
         let unit = f64::from(f32::EPSILON) / 2.0;
         let f32 = unit * (4.0 * (terms as f64).sqrt()).max(16.0);
-        Self { f32, bf16: f32 + 1.0 / 512.0 }
+        Self { f32, bf16: f32 + Self::BF16_ROUNDING }
     }
 
     /// The tolerance for that storage.
@@ -119,13 +123,14 @@ pub struct Probe<'a> {
     generator: Philox,
     inputs: Vec<(StateId, Vec<f64>)>,
     checks: Vec<Check>,
+    updates: Tolerance,
 }
 
 impl<'a> Probe<'a> {
     /// An empty probe. Inputs are made from `seed`.
     pub fn new(tape: &'a mut Tape, layout: &'a mut StateLayout, storage: Storage, seed: u64) -> Self {
         let generator = Philox::new(seed, Stream::Weights);
-        Self { tape, layout, storage, generator, inputs: Vec::new(), checks: Vec::new() }
+        Self { tape, layout, storage, generator, inputs: Vec::new(), checks: Vec::new(), updates: Tolerance::sum(1) }
     }
 
     /// How activations are stored.
@@ -211,9 +216,29 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
-    /// The inputs' contents and the values to compare.
-    pub fn finish(self) -> (Vec<(StateId, Vec<f64>)>, Vec<Check>) {
-        (self.inputs, self.checks)
+    /// Compares the gradient of `input` given a random upstream gradient of `output` and another one that has reached
+    /// `input` before: operations that can do so add it themselves ([`crate::tape::Operation::with_addend`]).
+    ///
+    /// # Errors
+    /// If there is no gradient.
+    pub fn check_gradient_with_addend(&mut self, output: ValueId, input: ValueId, tolerance: Tolerance) -> Result<()> {
+        let (upstream, before) = (self.tape.shape(output), self.tape.shape(input));
+        let upstream = self.activation("upstream", upstream);
+        let before = self.activation("addend", before);
+        let gradients = self.tape.backward(&[(output, upstream), (input, before)], &[input])?;
+        let sum = gradients[0].expect("the input was among the seeds");
+        self.check("gradient with addend", sum, tolerance);
+        Ok(())
+    }
+
+    /// How far state may be off that the case updates; without a word `Tolerance::sum(1)`. All state is compared.
+    pub fn updates_within(&mut self, tolerance: Tolerance) {
+        self.updates = tolerance;
+    }
+
+    /// The inputs' contents, the values to compare, and how far updated state may be off.
+    pub fn finish(self) -> (Vec<(StateId, Vec<f64>)>, Vec<Check>, Tolerance) {
+        (self.inputs, self.checks, self.updates)
     }
 
     fn input(&mut self, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> ValueId {

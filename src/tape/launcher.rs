@@ -52,6 +52,13 @@ impl From<usize> for Argument {
     }
 }
 
+impl From<f64> for Argument {
+    /// A float64 fills the 8 bytes of a 64-bit integer.
+    fn from(value: f64) -> Self {
+        Self::U64(value.to_bits())
+    }
+}
+
 impl From<f32> for Argument {
     fn from(value: f32) -> Self {
         Self::F32(value)
@@ -172,6 +179,21 @@ impl Launcher<'_> {
     /// Adds a launch.
     pub fn push(&mut self, launch: Launch) {
         self.launches.push(launch);
+    }
+
+    /// What is undefined before the first launch: outputs that are not updated, and the workspace.
+    pub(super) fn undefined(&self) -> Vec<Place> {
+        let updated = self.in_place.map(|(output, _)| output);
+        let outputs = self.outputs.iter().enumerate();
+        let outputs = outputs.filter(|(index, slot)| slot.region == Region::Arena && updated != Some(*index));
+        let whole = |slot: &Slot| Place {
+            region: slot.region,
+            offset: slot.offset,
+            bytes: slot.shape.count() * slot.dtype.size(),
+            writable: true,
+            label: String::new(),
+        };
+        outputs.map(|(_, slot)| whole(slot)).chain([whole(&self.workspace)]).filter(|place| place.bytes > 0).collect()
     }
 
     fn pointer(&self, slot: &Slot, writable: bool, label: String) -> Argument {

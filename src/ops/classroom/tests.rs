@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::*;
 use crate::tape::check::{check_gradients_from, random};
-use crate::tape::{Memory, Plan, StateLayout};
+use crate::tape::{Arena, Plan, StateLayout};
 use crate::tensor::DType;
 
 const IMAGES: usize = 5;
@@ -68,10 +68,10 @@ fn compute_for(options: &ClassroomOptions, student: &[f64], images: Range<usize>
         let logits: Vec<f64> = elements.clone().map(|index| logit(network, index)).collect();
         state.set_f64(*id, &logits);
     }
-    let mut arena = Memory::new(plan.bytes());
-    plan.run(&mut arena, &mut state);
+    let mut arena = Arena::new(plan.bytes());
+    plan.run(&mut arena, &mut state).unwrap();
     let [loss, gradient, terms, ranks, weights, temperatures, active] =
-        read.map(|id| plan.read_f64(&arena, &state, id));
+        read.map(|id| plan.read_f64(&arena, &state, id).unwrap());
     Found { loss: loss[0], gradient, terms, ranks, weights, temperatures, active }
 }
 

@@ -13,6 +13,7 @@ mod geometry;
 mod operation;
 mod product;
 mod taps;
+pub(super) mod tensor_cases;
 mod tile;
 mod wgrad;
 mod winograd;

@@ -31,12 +31,14 @@ impl Default for Conv2dOptions {
 #[derive(Debug)]
 struct Conv2d {
     geometry: Conv2dGeometry,
+    tf32: bool,
     plan: FpropPlan,
 }
 
 #[derive(Debug)]
 struct Conv2dDgrad {
     geometry: Conv2dGeometry,
+    tf32: bool,
     plan: Arc<DgradPlan>,
     with_addend: bool,
 }
@@ -44,6 +46,7 @@ struct Conv2dDgrad {
 #[derive(Debug)]
 struct Conv2dWgrad {
     geometry: Conv2dGeometry,
+    tf32: bool,
     plan: WgradPlan,
 }
 
@@ -84,16 +87,18 @@ impl Tape {
             dilation: options.dilation,
             groups: options.groups,
         };
-        self.record_convolution(x, weight, bias, geometry.checked()?, "conv2d")
+        let tf32 = self.tf32();
+        self.record_convolution(x, weight, bias, geometry.checked()?, tf32, "conv2d")
     }
 
-    /// Records a convolution of checked geometry; a linear layer is one over a single pixel.
+    /// Records a convolution of checked geometry, which may use TF32 or not; a linear layer is one over a single pixel.
     pub(crate) fn record_convolution(
         &mut self,
         x: ValueId,
         weight: ValueId,
         bias: Option<ValueId>,
         geometry: Conv2dGeometry,
+        tf32: bool,
         name: &str,
     ) -> Result<ValueId> {
         let [rows, columns] = geometry.output();
@@ -103,7 +108,7 @@ impl Tape {
         let plan = with_float!(dtype.accumulator(), T => FpropPlan::new::<T>(&geometry));
         let mut inputs = vec![x, weight];
         inputs.extend(bias);
-        Ok(self.record_one(Conv2d { geometry, plan }, &inputs, name, dtype, shape))
+        Ok(self.record_one(Conv2d { geometry, tf32, plan }, &inputs, name, dtype, shape))
     }
 }
 
@@ -147,7 +152,8 @@ impl Operation for Conv2d {
             if bias {
                 outputs.push(("d_bias", dtype.accumulator(), tape.shape(node.inputs[2])));
             }
-            let made = tape.record(Conv2dWgrad { geometry: self.geometry, plan }, &[x, upstream], &outputs);
+            let made =
+                tape.record(Conv2dWgrad { geometry: self.geometry, tf32: self.tf32, plan }, &[x, upstream], &outputs);
             gradients[1] = Some(made[0]);
             if bias {
                 gradients[2] = Some(made[1]);
@@ -156,7 +162,7 @@ impl Operation for Conv2d {
         // Last, so that a gradient of `x` that is there already can be added in the same pass.
         if wanted[0] {
             let plan = Arc::new(with_float!(dtype.accumulator(), T => DgradPlan::new::<T>(&self.geometry)));
-            let op = Conv2dDgrad { geometry: self.geometry, plan, with_addend: false };
+            let op = Conv2dDgrad { geometry: self.geometry, tf32: self.tf32, plan, with_addend: false };
             gradients[0] = Some(tape.record_one(op, &[upstream, weight], "d_x", dtype, tape.shape(x)));
         }
         Ok(gradients)
@@ -171,7 +177,7 @@ impl Operation for Conv2d {
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
-        cuda::fprop(launcher, &self.geometry)
+        cuda::fprop(launcher, &self.geometry, self.tf32)
     }
 }
 
@@ -189,7 +195,7 @@ impl Operation for Conv2dDgrad {
     }
 
     fn with_addend(&self) -> Option<Arc<dyn Operation>> {
-        let op = Self { geometry: self.geometry, plan: self.plan.clone(), with_addend: true };
+        let op = Self { geometry: self.geometry, tf32: self.tf32, plan: self.plan.clone(), with_addend: true };
         (!self.with_addend).then(|| Arc::new(op) as Arc<dyn Operation>)
     }
 
@@ -202,7 +208,7 @@ impl Operation for Conv2dDgrad {
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
-        cuda::dgrad(launcher, &self.geometry)
+        cuda::dgrad(launcher, &self.geometry, self.tf32)
     }
 }
 
@@ -228,11 +234,11 @@ impl Operation for Conv2dWgrad {
     }
 
     fn gpu_workspace(&self, signature: &Signature) -> usize {
-        cuda::wgrad_workspace(&self.geometry, float(signature), signature.outputs.len() > 1)
+        cuda::wgrad_workspace(&self.geometry, float(signature), self.tf32, signature.outputs.len() > 1)
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
-        cuda::wgrad(launcher, &self.geometry)
+        cuda::wgrad(launcher, &self.geometry, self.tf32)
     }
 }
 

@@ -93,7 +93,7 @@ fn tiles(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> [usize; 2]
 pub(super) fn split(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> Split {
     let [down, nines] = tiles(geometry, lanes, with_bias);
     let step = WGRAD_THREADS / across(geometry.in_channels.div_ceil(lanes));
-    Split::new(geometry, with_bias, down * nines, 8 * step, step)
+    Split::new(geometry, with_bias, down * nines, 4 * step, step)
 }
 
 pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {

@@ -6,7 +6,7 @@
 //! | several groups | `kernels/conv_grouped.cu` |
 //! | up to four input channels (not the input gradient) | `kernels/conv_first.cu` |
 //! | anything else, float32 | `kernels/conv_dense.cu`, `kernels/conv_pointwise.cu`, `kernels/conv_dense_wgrad.cu` |
-//! | anything else, bf16 | [`tensor`] |
+//! | anything else, bf16, or float32 where TF32 is allowed and channels come in fours | [`tensor`] |
 
 mod dense;
 mod depthwise;
@@ -90,48 +90,53 @@ impl Kind {
     }
 }
 
+/// Whether a dense convolution goes to the tensor cores.
+fn on_tensor_cores(geometry: &Conv2dGeometry, dtype: DType, tf32: bool) -> bool {
+    dtype == DType::BF16 || tf32 && tensor::in_packs(geometry, dtype)
+}
+
 /// The forward pass: inputs `x`, `w` and maybe `bias`, output `y`.
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) -> Result<()> {
-    match (Kind::of(geometry), launcher.input_dtype(0)) {
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
         (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry),
         (Kind::Grouped, _) => grouped::fprop(launcher, geometry),
         (Kind::First, _) => first::fprop(launcher, geometry),
-        (Kind::Dense, DType::BF16) => return tensor::fprop(launcher, geometry),
+        (Kind::Dense, true) => tensor::fprop(launcher, geometry),
         (Kind::Dense, _) => dense::fprop(launcher, geometry),
     }
     Ok(())
 }
 
 /// The input gradient: inputs `dy`, `w` and maybe an addend, output `dx`.
-pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) -> Result<()> {
-    match (Kind::of(geometry), launcher.input_dtype(0)) {
+pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
         (Kind::Depthwise, _) => depthwise::dgrad(launcher, geometry),
         (Kind::Grouped, _) => grouped::dgrad(launcher, geometry),
-        (Kind::Dense | Kind::First, DType::BF16) => return tensor::dgrad(launcher, geometry),
+        (Kind::Dense | Kind::First, true) => tensor::dgrad(launcher, geometry),
         (Kind::Dense | Kind::First, _) => dense::dgrad(launcher, geometry),
     }
     Ok(())
 }
 
 /// The weight gradient: inputs `x` and `dy`, outputs `dw` and maybe `d_bias`, both float32.
-pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) -> Result<()> {
-    match (Kind::of(geometry), launcher.input_dtype(0)) {
+pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
         (Kind::Depthwise, _) => depthwise::wgrad(launcher, geometry),
         (Kind::Grouped, _) => grouped::wgrad(launcher, geometry),
         (Kind::First, _) => first::wgrad(launcher, geometry),
-        (Kind::Dense, DType::BF16) => return tensor::wgrad(launcher, geometry),
+        (Kind::Dense, true) => tensor::wgrad(launcher, geometry),
         (Kind::Dense, _) => dense::wgrad(launcher, geometry),
     }
     Ok(())
 }
 
 /// Bytes of workspace that [`wgrad`] needs with activations of type `dtype`.
-pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, with_bias: bool) -> usize {
-    match (Kind::of(geometry), dtype) {
+pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, tf32: bool, with_bias: bool) -> usize {
+    match (Kind::of(geometry), on_tensor_cores(geometry, dtype, tf32)) {
         (Kind::Depthwise, _) => depthwise::split(geometry, 16 / dtype.size(), with_bias).workspace(),
         (Kind::Grouped, _) => grouped::split(geometry, with_bias).workspace(),
         (Kind::First, _) => first::split(geometry, with_bias).workspace(),
-        (Kind::Dense, DType::BF16) => tensor::wgrad_workspace(geometry, with_bias),
+        (Kind::Dense, true) => tensor::split(geometry, dtype, with_bias).workspace(),
         (Kind::Dense, _) => dense::split(geometry, with_bias).workspace(),
     }
 }
