@@ -11,7 +11,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                 let (a, b) = (probe.activation("a", [count]), probe.activation("b", [count]));
                 let sum = probe.tape.add(a, b)?;
                 // One rounding.
-                probe.check("sum", sum, Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: 1.0 / 512.0 });
+                probe.check("sum", sum, Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING });
                 Ok(())
             }));
         }
