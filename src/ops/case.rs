@@ -79,13 +79,17 @@ impl Tolerance {
     /// Equal to the last bit: for what only moves or counts.
     pub const EXACT: Self = Self { f32: 0.0, bf16: 0.0 };
 
+    /// What rounding to bf16 costs at most: with 8 bits of significand half a unit in the last place is 2^-8 of a number
+    /// just above a power of two.
+    pub const BF16_ROUNDING: f64 = 1.0 / 256.0;
+
     /// For results that add up `terms` products in float32: half a unit in the last place (2^-24) for each addition and
     /// product on the way, of which random signs let about the square root remain; four times that is granted, and
-    /// at least 8 units. bf16 rounds once more on storing: half of its unit, 2^-9.
+    /// at least 8 units. bf16 rounds once more on storing, see [`Tolerance::BF16_ROUNDING`].
     pub fn sum(terms: usize) -> Self {
         let unit = f64::from(f32::EPSILON) / 2.0;
         let f32 = unit * (4.0 * (terms as f64).sqrt()).max(16.0);
-        Self { f32, bf16: f32 + 1.0 / 512.0 }
+        Self { f32, bf16: f32 + Self::BF16_ROUNDING }
     }
 
     /// The tolerance for that storage.

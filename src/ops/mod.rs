@@ -9,6 +9,7 @@ pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
 pub mod case;
+pub mod cast;
 pub mod channel_shuffle;
 pub mod classroom;
 mod column_copies;
@@ -27,6 +28,7 @@ mod packs;
 pub mod parallel;
 mod pooling;
 pub mod relu;
+mod row_kernels;
 pub mod rows;
 pub mod scale;
 pub mod sgd;
@@ -39,16 +41,26 @@ pub mod windows;
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {
     let cases = [
+        accumulate::cases::cases(),
         add::cases::cases(),
         avg_pool::cases::cases(),
+        batch::cases::cases(),
         batch_norm::cases::cases(),
+        cast::cases::cases(),
         channel_shuffle::cases::cases(),
+        classroom::cases::cases(),
+        conv2d::tensor_cases::cases(),
         concat::cases::cases(),
+        cross_entropy::cases::cases(),
+        evaluate::cases::cases(),
         fill::cases::cases(),
+        kl_divergence::cases::cases(),
         max_pool::cases::cases(),
         option_a_shortcut::cases::cases(),
         relu::cases::cases(),
         scale::cases::cases(),
+        sgd::cases::cases(),
+        softmax::cases::cases(),
         split::cases::cases(),
     ];
     cases.into_iter().flatten().collect()

@@ -52,6 +52,13 @@ impl From<usize> for Argument {
     }
 }
 
+impl From<f64> for Argument {
+    /// A float64 fills the 8 bytes of a 64-bit integer.
+    fn from(value: f64) -> Self {
+        Self::U64(value.to_bits())
+    }
+}
+
 impl From<f32> for Argument {
     fn from(value: f32) -> Self {
         Self::F32(value)

@@ -83,6 +83,7 @@ pub struct Node {
 pub struct Tape {
     float: DType,
     storage: DType,
+    tf32: bool,
     values: Vec<Value>,
     nodes: Vec<Node>,
     kept: Vec<ValueId>,
@@ -97,7 +98,7 @@ impl Tape {
 
     /// An empty tape whose activations are stored as `storage`; parameters, statistics and losses are `float`.
     pub fn with_storage(float: DType, storage: DType) -> Self {
-        Self { float, storage, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+        Self { float, storage, tf32: false, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
     }
 
     /// The floating-point type of this tape's parameters, statistics and losses.
@@ -108,6 +109,17 @@ impl Tape {
     /// The type in which activations are stored.
     pub fn storage(&self) -> DType {
         self.storage
+    }
+
+    /// Whether a GPU may round the factors of convolutions over float32 to TF32 (10 bits of mantissa), so that its
+    /// tensor cores multiply them; sums stay float32. Not unless [`Tape::set_tf32`] says so.
+    pub fn tf32(&self) -> bool {
+        self.tf32
+    }
+
+    /// Says whether convolutions that are recorded from here on may use TF32.
+    pub fn set_tf32(&mut self, tf32: bool) {
+        self.tf32 = tf32;
     }
 
     /// What is recorded from here on belongs to `lane`.

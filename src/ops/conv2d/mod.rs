@@ -3,6 +3,7 @@
 #![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
 
 mod algorithm;
+mod cuda;
 mod cut;
 mod depthwise;
 mod dgrad;
@@ -11,6 +12,7 @@ mod geometry;
 mod operation;
 mod product;
 mod taps;
+pub(super) mod tensor_cases;
 mod tile;
 mod wgrad;
 mod winograd;

@@ -4,12 +4,16 @@
 //! The gradient of the student's logits, `(T/B) (softmax(z_S / T) - softmax(z_m / T))`, is saved by the forward pass.
 //! The mentor is a constant: no gradient flows to it.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::ops::cross_entropy::saved_gradient;
 use crate::ops::distribution;
+use crate::ops::row_kernels;
 use crate::ops::softmax::check_temperature;
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -100,6 +104,15 @@ impl Operation for KlDivergence {
             }
             frame.output::<T>(0)[0] = T::from_f64(self.temperature * self.temperature * sum / images);
         });
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        row_kernels::loss_workspace(signature.inputs[0].1.rows())
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self);
+        Ok(())
     }
 }
 
