@@ -38,11 +38,11 @@ KERNEL(classroom_ranks_f32, ROW_THREADS)
 }
 
 // `totals` [Q, gridDim.x] with the Q = 2N + 2M numbers that the batch shows, summed over a block's rows: terms [N], weights
-// [N], temperatures [M], active [M]. Shared memory per warp: a standing, M products, Q sums.
-KERNEL(classroom_loss_f32, ROW_THREADS)
+// [N], temperatures [M], active [M]. Shared memory per warp: a standing, M products, Q sums. `share` is 1 / rows.
+KERNEL(classroom_loss_f32, ROW_THREADS, 4)
 (const float* const* logits, const u32* labels, const Softmax* softmaxes, const double* parts, double* totals, u32* ticket,
  float* loss, float* d_logits, float* terms, float* ranks, float* weights, float* temperatures, float* active, Classroom of,
- double tau, double digits) {
+ double tau, double digits, double share) {
     extern __shared__ double memory[];
     u32 mentors = of.mentors, networks = 1 + mentors, quantities = 2 * (networks + mentors);
     u32 lane = lane_index(), warp = threadIdx.x / WARP;
@@ -53,18 +53,18 @@ KERNEL(classroom_loss_f32, ROW_THREADS)
 
     // The batch: ranks are the geometric means of true-class probabilities, or the arithmetic ones of the older version.
     for (u32 n = 0; n < networks; n++) {
-        double mean = column_sum(parts + n * gridDim.x, gridDim.x) / of.rows;
+        double mean = column_sum(parts + n * gridDim.x, gridDim.x) * share;
         double rank = of.ordinal ? mean : exp(mean);
         if (lane == n % WARP) standing.ranks[n] = rank;
         if (threadIdx.x == 0 && blockIdx.x == 0) ranks[n] = float(rank);
     }
     for (u32 m = 0; m < mentors; m++) {
-        double mean = column_sum(parts + (networks + m) * gridDim.x, gridDim.x) / of.rows;
+        double mean = column_sum(parts + (networks + m) * gridDim.x, gridDim.x) * share;
         if (lane == 0) products[m] = mean;
     }
     for (u32 q = lane; q < quantities; q += WARP) sums[q] = 0;
 
-    double share = 1.0 / of.rows, own_weight = 0;
+    double own_weight = 0;
     for (u32 row = warp_index(); row < of.rows; row += gridDim.x * ROW_WARPS) {
         const float* student = logits[0] + row * of.classes;
         float* gradient = d_logits + row * of.classes;

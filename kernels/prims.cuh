@@ -7,8 +7,9 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// An entry point: extern "C", so that the host finds it by its name; at most THREADS threads per block.
-#define KERNEL(NAME, THREADS) extern "C" __global__ void __launch_bounds__(THREADS) NAME
+// An entry point: extern "C", so that the host finds it by its name. After the name the most threads of a block and, where
+// the compiler saves more registers than is good, the blocks that a multiprocessor is to hold at least.
+#define KERNEL(NAME, ...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__) NAME
 #define DEVICE __device__ __forceinline__
 
 constexpr u32 WARP = 32;

@@ -308,6 +308,7 @@ impl Plan {
         Ok(match slot.dtype {
             DType::F32 => self.read::<f32>(arena, state, id)?.into_iter().map(f64::from).collect(),
             DType::BF16 => self.read::<half::bf16>(arena, state, id)?.into_iter().map(f64::from).collect(),
+            DType::U32 => self.read::<u32>(arena, state, id)?.into_iter().map(f64::from).collect(),
             _ => self.read::<f64>(arena, state, id)?,
         })
     }

@@ -94,7 +94,7 @@ pub(super) fn launch(launcher: &mut Launcher<'_>, options: &ClassroomOptions) {
 
     let mut arguments = vec![logits, labels, softmaxes, parts, totals, ticket];
     arguments.extend((0..7).map(|index| launcher.output(index)));
-    arguments.extend([classroom, options.tau.into(), digits.into()]);
+    arguments.extend([classroom, options.tau.into(), digits.into(), (1.0 / rows as f64).into()]);
     // Of every warp: a standing (2N + 3M), products (M) and sums (2N + 2M), in f64.
     let shared = ROW_WARPS * 8 * (4 * networks + 6 * mentors);
     launcher.push(Launch {
