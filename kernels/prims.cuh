@@ -7,8 +7,9 @@ typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// An entry point: extern "C", so that the host finds it by its name; at most THREADS threads per block.
-#define KERNEL(NAME, THREADS) extern "C" __global__ void __launch_bounds__(THREADS) NAME
+// An entry point: extern "C", so that the host finds it by its name. After the name the most threads of a block and, where
+// the compiler saves more registers than is good, the blocks that a multiprocessor is to hold at least.
+#define KERNEL(NAME, ...) extern "C" __global__ void __launch_bounds__(__VA_ARGS__) NAME
 #define DEVICE __device__ __forceinline__
 
 constexpr u32 WARP = 32;
@@ -42,19 +43,24 @@ DEVICE bf16 from_float<bf16>(float x) { return to_bf16(x); }
 template <typename T>
 constexpr u32 LANES = 16 / sizeof(T);
 
-// Sixteen bytes of T: 4 floats or 8 bf16, moved by one instruction. The address is a multiple of 16.
-template <typename T>
-struct alignas(16) Pack {
-    T at[LANES<T>];
+// N elements of T, moved by one instruction: sixteen bytes (4 floats or 8 bf16) if not said otherwise. The address is a
+// multiple of the size.
+template <typename T, u32 N = LANES<T>>
+struct alignas(N * sizeof(T)) Pack {
+    T at[N];
 };
 
 template <typename T>
 DEVICE Pack<T> load_pack(const T* from) {
     return *reinterpret_cast<const Pack<T>*>(from);
 }
-template <typename T>
-DEVICE void store_pack(T* to, const Pack<T>& pack) {
-    *reinterpret_cast<Pack<T>*>(to) = pack;
+template <u32 N, typename T>
+DEVICE Pack<T, N> load_pack(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <typename T, u32 N>
+DEVICE void store_pack(T* to, const Pack<T, N>& pack) {
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
 // ---- barriers ------------------------------------------------------------------------------------------------------
@@ -86,6 +92,24 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
+// ---- integer atomics: whatever order blocks come in, the result is the same ------------------------------------------
+
+// 9.7.13.5 atom: takes the next number, from 0 on. Acquires and releases: what the holders of lower numbers wrote before
+// they drew is seen after this one was drawn. Other threads of a block share in that through sync_block on both sides.
+DEVICE u32 draw_ticket(u32* counter) {
+    u32 ticket;
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+                 : "=r"(ticket)
+                 : "l"(__cvta_generic_to_global(counter))
+                 : "memory");
+    return ticket;
+}
+
+// 9.7.13.6 red: sets a flag that any number of threads may set.
+DEVICE void raise_flag(u32* flag) {
+    asm volatile("red.relaxed.gpu.global.or.b32 [%0], 1;" ::"l"(__cvta_generic_to_global(flag)) : "memory");
+}
+
 // ---- asynchronous copies into shared memory (9.7.9.25) -------------------------------------------------------------
 
 DEVICE u32 shared_address(const void* pointer) { return u32(__cvta_generic_to_shared(pointer)); }
@@ -95,6 +119,12 @@ DEVICE u32 shared_address(const void* pointer) { return u32(__cvta_generic_to_sh
 DEVICE void copy_async_16(void* to, const void* from, bool inside) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
                  "r"(inside ? 16 : 0)
+                 : "memory");
+}
+// As above, four bytes.
+DEVICE void copy_async_4(void* to, const void* from, bool inside) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from),
+                 "r"(inside ? 4 : 0)
                  : "memory");
 }
 DEVICE void copy_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -137,6 +167,19 @@ DEVICE void load_matrix_x2_transposed(u32 (&r)[2], const void* row) {
 DEVICE void matrix_multiply_bf16(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+// 9.7.9 cvt: float32 bits rounded to TF32 (10 bits of mantissa), to nearest, ties away from zero.
+DEVICE void round_tf32(u32 (&r)[4]) {
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r[i]) : "f"(__uint_as_float(r[i])));
+}
+
+// 9.7.14.5.7 mma: d[16 x 8] += a[16 x 8] * b[8 x 8], TF32 products, float32 sums.
+DEVICE void matrix_multiply_tf32(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

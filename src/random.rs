@@ -31,6 +31,11 @@ impl Philox {
         Self { key: [seed as u32, ((seed >> 32) as u32).wrapping_mul(0x9E37_79B9) ^ stream as u32] }
     }
 
+    /// What a draw mixes with the counter, for generators elsewhere that are to draw the same.
+    pub fn key(&self) -> [u32; 2] {
+        self.key
+    }
+
     /// Four random words for counter (`major`, `minor`).
     pub fn draw(&self, major: u64, minor: u64) -> [u32; 4] {
         philox4x32_10([minor as u32, (minor >> 32) as u32, major as u32, (major >> 32) as u32], self.key)

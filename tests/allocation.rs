@@ -8,6 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kd_engine::config::{Config, Overrides};
+use kd_engine::gpu::Processor;
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::train::material::Material;
 use kd_engine::train::stage::{Design, Enrolment, Stage};
@@ -70,9 +71,18 @@ fn stage() -> Stage {
     let mentors = [("teacher", "resnet14"), ("peer-1", "wrn_16_1")];
     let mentors = mentors.map(|(role, model)| (role.to_string(), material.network(model).unwrap()));
     let augmentation = Augmentation { crop_padding: 2, flip: true };
-    let design =
-        Design::new(&material, &config.train, augmentation, 1, Vec::from(enrolments), Vec::from(mentors), 1).unwrap();
-    let mut stage = design.allocate(&material);
+    let design = Design::new(
+        &Processor::Cpu,
+        &material,
+        &config.train,
+        augmentation,
+        1,
+        Vec::from(enrolments),
+        Vec::from(mentors),
+        1,
+    )
+    .unwrap();
+    let mut stage = design.allocate(&material).unwrap();
     let models: Vec<_> = stage.learners.iter().map(|learner| &learner.model).chain(&stage.mentors).cloned().collect();
     models.iter().for_each(|model| model.initialise(&mut stage.state, 1, 0));
     stage
@@ -87,7 +97,7 @@ fn steps_and_evaluations_allocate_nothing() {
         let last = stage.steps_per_epoch() - 1;
         // The first step and the first evaluation: threads get their queues, tables are made.
         stage.step(0, 0).unwrap();
-        stage.validate().unwrap();
+        stage.validate().unwrap().unwrap();
         for (epoch, step) in [(0, 1), (0, 2), (0, last), (1, 0), (1, 1), (2, 5)] {
             let count = allocations(|| stage.step(epoch, step).unwrap());
             assert_eq!(count, 0, "epoch {epoch}, step {step}");
@@ -95,8 +105,8 @@ fn steps_and_evaluations_allocate_nothing() {
         // The counts that come out are a list of two lists per learner; batch for batch there is nothing.
         let results = 1 + 2 * stage.learners.len();
         let mut counts = Vec::new();
-        assert_eq!(allocations(|| counts = stage.test()), results);
+        assert_eq!(allocations(|| counts = stage.test().unwrap()), results);
         assert_eq!(counts[0].images, 40.0);
-        assert_eq!(allocations(|| counts = stage.validate().unwrap()), results);
+        assert_eq!(allocations(|| counts = stage.validate().unwrap().unwrap()), results);
     });
 }

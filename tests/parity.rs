@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use kd_engine::gpu::Processor;
 use kd_engine::parity::{Case, Overrides, check, replay};
 use kd_engine::simd::Level;
 use kd_engine::tensor::DType;
@@ -49,7 +50,7 @@ fn every_case_passes() {
         // On narrower instruction sets this one is held to account in float64 alone: see `every_instruction_set_passes`.
         let on_the_edge = file.ends_with("model-ShuffleV2.safetensors") && Level::current() < Level::Avx512;
         let dtype = on_the_edge.then_some(DType::F64);
-        let report = check(&case, &Overrides { dtype, ..Overrides::default() }).unwrap();
+        let report = check(&case, &Overrides { dtype, ..Overrides::default() }, &Processor::Cpu).unwrap();
         let failed: Vec<_> = report.tensors.iter().filter(|one| !one.passed).collect();
         assert!(report.passed(), "{}: {failed:#?}", file.display());
         let types = if case.compute == DType::F32 && !on_the_edge { 2 } else { 1 };
@@ -66,7 +67,7 @@ fn replays_are_bitwise_the_same_on_any_number_of_threads() {
         for float in [DType::F32, DType::F64] {
             let on = |threads: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                let answers = pool.install(|| replay(&case, float)).unwrap();
+                let answers = pool.install(|| replay(&case, float, &Processor::Cpu)).unwrap();
                 let bits = |values: &[f64]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 answers.into_iter().map(|(name, tensor)| (name, bits(&tensor.values))).collect::<Vec<_>>()
             };

@@ -45,6 +45,29 @@ def resnet(depth, widths, classes):
     return nn.Sequential(*layers, Head(inputs, classes))
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        outputs = 4 * width
+        self.first = conv_bn(inputs, width, 1)
+        self.second = conv_bn(width, width, 3, stride)
+        self.third = conv_bn(width, outputs, 1, relu=False)
+        changes = stride != 1 or inputs != outputs
+        self.shortcut = conv_bn(inputs, outputs, 1, stride, relu=False) if changes else nn.Identity()
+
+    def forward(self, x):
+        return F.relu(self.third(self.second(self.first(x))) + self.shortcut(x), inplace=True)
+
+
+def bottleneck_resnet(blocks, classes):
+    layers, inputs = [conv_bn(3, 64, 3)], 64
+    for stage, (width, count) in enumerate(zip([64, 128, 256, 512], blocks)):
+        for block in range(count):
+            layers.append(Bottleneck(inputs, width, 2 if stage > 0 and block == 0 else 1))
+            inputs = 4 * width
+    return nn.Sequential(*layers, Head(inputs, classes))
+
+
 class PreActivationBlock(nn.Module):
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -169,10 +192,16 @@ def shufflenet_v2(classes):
 
 MODELS = {
     "resnet8": lambda classes: resnet(8, [16, 16, 32, 64], classes),
+    "resnet14": lambda classes: resnet(14, [16, 16, 32, 64], classes),
     "resnet20": lambda classes: resnet(20, [16, 16, 32, 64], classes),
+    "resnet56": lambda classes: resnet(56, [16, 16, 32, 64], classes),
+    "ResNet50": lambda classes: bottleneck_resnet([3, 4, 6, 3], classes),
     "resnet8x4": lambda classes: resnet(8, [32, 64, 128, 256], classes),
     "wrn_16_2": lambda classes: wide_resnet(16, 2, classes),
+    "wrn_40_2": lambda classes: wide_resnet(40, 2, classes),
+    "wrn_28_10": lambda classes: wide_resnet(28, 10, classes),
     "vgg8": lambda classes: vgg([[64], [128], [256], [512], [512]], classes),
+    "vgg13": lambda classes: vgg([[64, 64], [128, 128], [256, 256], [512, 512], [512, 512]], classes),
     "MobileNetV2": mobilenet_v2,
     "ShuffleV1": shufflenet_v1,
     "ShuffleV2": shufflenet_v2,
@@ -181,10 +210,16 @@ MODELS = {
 # Trainable parameters for 100 classes, as published with these nets.
 PARAMETERS = {
     "resnet8": 83_892,
+    "resnet14": 181_108,
     "resnet20": 278_324,
+    "resnet56": 861_620,
+    "ResNet50": 23_705_252,
     "resnet8x4": 1_233_540,
     "wrn_16_2": 703_284,
+    "wrn_40_2": 2_255_156,
+    "wrn_28_10": 36_536_884,
     "vgg8": 3_965_028,
+    "vgg13": 9_462_180,
     "MobileNetV2": 812_836,
     "ShuffleV1": 949_258,
     "ShuffleV2": 1_355_528,

@@ -5,11 +5,12 @@ use super::machine::Machine;
 use super::profile::bytes;
 use super::timing::{Effort, Times};
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::{LayerKind, zoo};
 use crate::ops::batch_norm::{BatchNormOptions, BatchNormState};
 use crate::ops::conv2d::{Conv2dGeometry, Conv2dOptions};
 use crate::random::{Philox, Stream};
-use crate::tape::{Memory, OpTime, Plan, State, StateId, StateLayout, Tape};
+use crate::tape::{Arena, OpTime, Plan, State, StateId, StateLayout, Tape};
 use crate::tensor::{DType, Shape};
 
 /// A layer.
@@ -115,13 +116,13 @@ impl KernelCase {
     ///
     /// # Errors
     /// If the layer refuses its shape.
-    pub(super) fn measure(&self, machine: &Machine, effort: Effort) -> Result<Entry> {
-        let (plan, mut state) = self.plan()?;
-        let mut arena = Memory::new(plan.bytes());
+    pub(super) fn measure(&self, processor: &Processor, machine: &Machine, effort: Effort) -> Result<Entry> {
+        let (plan, mut state) = self.plan(processor)?;
+        let mut arena = Arena::on(processor, plan.bytes())?;
         // What goes before the pass in the plan only prepares for it.
-        let mut replay = || plan.profile(&mut arena, &mut state).pop().expect("a pass is planned");
-        let one: OpTime = replay();
-        let times = Times::measure(effort.kernel, || Ok::<_, Error>(replay().time))?;
+        let mut replay = || Ok::<_, Error>(plan.profile(&mut arena, &mut state)?.pop().expect("a pass is planned"));
+        let one: OpTime = replay()?;
+        let times = Times::measure(effort.kernel, || Ok(replay()?.time))?;
         let (flops, bytes) = (one.flops, bytes(&one));
         Ok(Entry {
             name: self.name(),
@@ -138,7 +139,7 @@ impl KernelCase {
     }
 
     /// The layer with its pass as the last operation, and numbers to work on.
-    fn plan(&self) -> Result<(Plan, State)> {
+    fn plan(&self, processor: &Processor) -> Result<(Plan, State)> {
         let mut layout = StateLayout::new();
         let mut drawn: Vec<StateId> = Vec::new();
         let mut tape = Tape::new(DType::F32);
@@ -180,8 +181,8 @@ impl KernelCase {
                 gradients.into_iter().flatten().for_each(|gradient| tape.keep(gradient));
             }
         }
-        let plan = Plan::new(&tape, &layout);
-        let mut state = layout.allocate();
+        let plan = Plan::on(processor, &tape, &layout)?;
+        let mut state = layout.allocate_on(processor)?;
         for (lane, id) in (0..).zip(drawn) {
             let numbers = state.get_mut::<f32>(id);
             let generator = Philox::new(lane, Stream::Weights);

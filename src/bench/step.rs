@@ -12,10 +12,12 @@ use crate::config::{Config, Optimizer, Precision, Schedule, Shape, SourceKind, T
 use crate::data::Normalisation;
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::random::{Philox, Stream};
 use crate::train::material::{Images, Material};
+use crate::train::records::Phase;
 use crate::train::run::Run;
 use crate::train::stage::{Design, Enrolment, Stage};
 
@@ -54,7 +56,7 @@ pub fn synthetic([height, width, channels]: [usize; 3], classes: usize, batch: u
 ///
 /// # Errors
 /// For a model that is not there, or a batch that no memory holds.
-pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
+pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: Precision) -> Result<Stage> {
     let material = synthetic([32, 32, 3], 100, batch);
     let config = TrainConfig {
         epochs: 1,
@@ -70,7 +72,7 @@ pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
         },
         schedule: Schedule { shape: Shape::Constant, warmup_epochs: 0.0 },
         label_smoothing: 0.0,
-        precision: Precision::F32,
+        precision,
     };
     let enrolment = Enrolment {
         role: "student".to_string(),
@@ -79,22 +81,32 @@ pub fn train_step(model: &str, batch: usize) -> Result<Stage> {
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(&material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
-    let mut stage = design.allocate(&material);
+    let design = Design::new(processor, &material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
     Ok(stage)
 }
 
-/// The student's lesson in a preset's classroom, on synthetic images of its data's shape.
+/// The student's lesson in a preset's classroom, or the training of all its mentors, on synthetic images of its data's
+/// shape.
 ///
 /// # Errors
 /// For a preset that is not there, or whose images have no fixed shape.
-pub fn classroom_step(preset: &str, batch: usize) -> Result<Stage> {
+pub fn classroom_step(
+    processor: &Processor,
+    phase: Phase,
+    preset: &str,
+    batch: usize,
+    precision: Precision,
+) -> Result<Stage> {
     let mut config = preset_config(preset)?;
-    config.train.batch_size = batch;
-    config.train.optimizer.lr = 1e-3;
-    config.train.schedule = Schedule { shape: Shape::Constant, warmup_epochs: 0.0 };
+    for train in [&mut config.train, &mut config.pretrain] {
+        train.batch_size = batch;
+        train.optimizer.lr = 1e-3;
+        train.schedule = Schedule { shape: Shape::Constant, warmup_epochs: 0.0 };
+        train.precision = precision;
+    }
     let (shape, classes) = match config.data.source {
         Some(SourceKind::Embedded | SourceKind::Idx | SourceKind::FashionMnist) => ([28, 28, 1], 10),
         Some(SourceKind::Cifar10) => ([32, 32, 3], 10),
@@ -103,7 +115,7 @@ pub fn classroom_step(preset: &str, batch: usize) -> Result<Stage> {
             return Err(Error::request(format!("the images of preset {preset} have no fixed shape to measure with")));
         }
     };
-    Run::with_material(config, synthetic(shape, classes, batch))?.rehearse()
+    Run::with_material(config, synthetic(shape, classes, batch), processor)?.rehearse(phase)
 }
 
 /// The config of a preset; nothing that it names is opened.
@@ -137,7 +149,7 @@ pub(super) fn measure(
     let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
     let profile = match with_profile {
         true => {
-            let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect();
+            let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;
             profile::aggregate(&replays, machine)
         }
         false => Vec::new(),

@@ -11,6 +11,7 @@ use super::progress::thread_pool;
 use crate::config::DeviceRequest;
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 use crate::train::evaluation::evaluate;
 use crate::train::folder::expect_run;
@@ -51,9 +52,9 @@ pub struct Arguments {
 /// # Errors
 /// If there is no such model, data or file, the weights do not fit, or the loss is not finite.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    arguments.device.device()?;
+    let processor = arguments.device.open()?;
     let pool = thread_pool(arguments.threads)?;
-    let measured = pool.install(|| measure(arguments))?;
+    let measured = pool.install(|| measure(arguments, &processor))?;
     if arguments.json {
         return print_json(&measured.document(arguments));
     }
@@ -73,7 +74,7 @@ struct Measured {
     loss: f64,
 }
 
-fn measure(arguments: &Arguments) -> Result<Measured> {
+fn measure(arguments: &Arguments, processor: &Processor) -> Result<Measured> {
     let file = weights_file(&arguments.weights, arguments.role.as_deref())?;
     let card = weights::card(&file)?;
     let mut material = Material::open_named(&arguments.data)?;
@@ -85,7 +86,7 @@ fn measure(arguments: &Arguments) -> Result<Measured> {
     let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
     let tensors = weights::load(&file, &expected)?.tensors;
     let models = vec![(arguments.model.clone(), network, tensors)];
-    let counts = evaluate(&material, models, arguments.batch_size as usize)?;
+    let counts = evaluate(processor, &material, models, arguments.batch_size as usize)?;
     let Counts { images, loss, top1, top5, .. } = &counts[0];
     let loss = loss / images;
     if !loss.is_finite() {

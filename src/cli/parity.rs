@@ -63,7 +63,7 @@ fn tolerance(text: &str) -> Result<f64, String> {
 /// # Errors
 /// If a case cannot be replayed (the request was wrong), or did not pass.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    arguments.device.device()?;
+    let processor = arguments.device.open()?;
     let dtype = arguments.dtype.map(|dtype| match dtype {
         Dtype::F32 => DType::F32,
         Dtype::F64 => DType::F64,
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for file in &arguments.cases {
         let outcome = pool.install(|| {
             let case = Case::read(file)?;
-            let report = check(&case, &overrides)?;
+            let report = check(&case, &overrides, &processor)?;
             Ok((case, report))
         });
         if arguments.json {

@@ -9,6 +9,7 @@ use super::output::{bytes, print};
 use super::progress::{Progress, Show, thread_pool};
 use crate::config::{Config, DeviceRequest, Overrides};
 use crate::error::Result;
+use crate::gpu::Processor;
 use crate::report::table;
 use crate::train::run::{Forecast, Run};
 use crate::train::stop::Stop;
@@ -64,13 +65,13 @@ impl Arguments {
 /// # Errors
 /// If the request is wrong, the work fails, or it was stopped.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    arguments.device.device()?;
+    let processor = arguments.device.open()?;
     let pool = thread_pool(arguments.threads)?;
     // All work happens inside the pool: waiting for it from outside would allocate in every step.
-    pool.install(|| train(arguments))
+    pool.install(|| train(arguments, &processor))
 }
 
-fn train(arguments: &Arguments) -> Result<()> {
+fn train(arguments: &Arguments, processor: &Processor) -> Result<()> {
     let show = match (arguments.json, arguments.quiet) {
         (true, _) => Show::Json,
         (false, true) => Show::Nothing,
@@ -79,10 +80,10 @@ fn train(arguments: &Arguments) -> Result<()> {
     let stop = Stop::on_signals()?;
     let mut progress = Progress::new(show);
     let outcome = match &arguments.resume {
-        Some(folder) => Run::resume(folder, &stop, &mut |event| progress.on(event))?,
+        Some(folder) => Run::resume(folder, processor, &stop, &mut |event| progress.on(event))?,
         None => {
             let config = Config::load(arguments.config.as_deref(), &arguments.overrides())?;
-            let run = Run::prepare(config.clone())?;
+            let run = Run::prepare(config.clone(), processor)?;
             if arguments.dry_run {
                 return print(&forecast(&config, &run.forecast()?));
             }

@@ -1,10 +1,10 @@
 //! Where a run computes.
 
-use std::fmt;
 use std::str::FromStr;
 
 use super::{Config, Precision};
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 
 /// What `--device` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,13 +18,6 @@ pub enum DeviceRequest {
     Cuda(usize),
     /// The GPU's code on an interpreter.
     Sim,
-}
-
-/// Where a run computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Device {
-    /// The processor.
-    Cpu,
 }
 
 impl FromStr for DeviceRequest {
@@ -43,39 +36,14 @@ impl FromStr for DeviceRequest {
     }
 }
 
-impl DeviceRequest {
-    /// The device that was asked for.
-    ///
-    /// # Errors
-    /// Where this build has no such device.
-    pub fn device(self) -> Result<Device> {
-        match self {
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda(_) | Self::Sim => {
-                let name = if self == Self::Sim { "sim" } else { "cuda" };
-                Err(Error::request(format!("this kd-engine was built without the device `{name}`"))
-                    .help("leave --device out, or --device cpu"))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Device::Cpu => f.write_str("cpu"),
-        }
-    }
-}
-
 impl Config {
-    /// Checks that `device` can do what the config asks for.
+    /// Checks that `processor` can do what the config asks for.
     ///
     /// # Errors
     /// Where it cannot, naming the key.
-    pub fn check_device(&self, device: Device) -> Result<()> {
+    pub fn check_device(&self, processor: &Processor) -> Result<()> {
         for (key, train) in [("pretrain", &self.pretrain), ("train", &self.train)] {
-            if device == Device::Cpu && train.precision != Precision::F32 {
+            if processor.gpu().is_none() && train.precision != Precision::F32 {
                 let message = format!(
                     "{key}.precision: the cpu computes in \"f32\" alone, but \"{}\" is asked for",
                     train.precision.name()
@@ -100,8 +68,6 @@ mod tests {
         for wrong in ["", "CPU", "cuda:", "cuda:x", "cuda:-1", "gpu"] {
             assert!(wrong.parse::<DeviceRequest>().is_err(), "{wrong}");
         }
-        assert_eq!(DeviceRequest::Auto.device().unwrap(), Device::Cpu);
-        assert_eq!(DeviceRequest::Sim.device().unwrap_err().exit_status(), 2);
     }
 
     #[test]
@@ -109,7 +75,7 @@ mod tests {
         let precision = |key: &str, value: &str| {
             let sets = vec![(format!("{key}.precision"), value.to_string())];
             let config = Config::load(None, &Overrides { sets, ..Overrides::default() }).unwrap();
-            config.check_device(Device::Cpu).map_err(|error| error.to_string())
+            config.check_device(&Processor::Cpu).map_err(|error| error.to_string())
         };
         assert_eq!(precision("train", "f32"), Ok(()));
         assert!(precision("train", "bf16").unwrap_err().starts_with("train.precision: the cpu"));

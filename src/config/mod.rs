@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use classroom::{ClassroomConfig, ModelChoice};
 pub use data::{Augment, DataConfig, SourceKind};
-pub use device::{Device, DeviceRequest};
+pub use device::DeviceRequest;
 pub use methods::MethodConfig;
 pub use output::{Checkpoints, OutputConfig};
 pub use schedule::{Schedule, Shape};

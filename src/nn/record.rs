@@ -1,6 +1,9 @@
 //! A network's forward pass on the tape.
 //!
 //! BatchNorm takes the addition and the ReLU that follow it into its own pass where nobody else reads what is in between.
+//!
+//! Where activations are stored in bf16, convolutions use weights that are cast to it, all at the start; linear layers and
+//! the logits are float32.
 
 use super::{LayerKind, Model, Network};
 use crate::error::{Error, Result};
@@ -67,18 +70,33 @@ impl Model {
         let fusions = fusions(network, &needed, &outputs);
         let mut values: Vec<Option<ValueId>> = vec![None; network.nodes.len()];
         values[0] = Some(images);
+        let filters = self.filters(tape, layout, &needed)?;
         for node in (1..network.nodes.len()).filter(|node| needed[*node]) {
             let made = match fusions.iter().position(|f| f.is_some_and(|f| f.end == node)) {
                 Some(norm) => Some(self.batch_norm(tape, layout, &values, norm, fusions[norm], mode)?),
                 None if inside(&fusions, node) => None, // Made at the end of its fusion.
-                None => self.layer(tape, layout, &values, node, mode)?,
+                None => self.layer(tape, layout, &values, filters[node], node, mode)?,
             };
             values[node] = made;
         }
         let value = |node: usize| values[node].expect("outputs are recorded");
         let batch = tape.shape(images)[0];
-        let logits = tape.view(value(network.logits), [batch, network.classes])?;
+        let logits = tape.cast(value(network.logits), tape.float())?;
+        let logits = tape.view(logits, [batch, network.classes])?;
         Ok(Forward { logits, taps: nodes.into_iter().map(value).collect() })
+    }
+
+    /// For every convolution that is needed its weights, in the type of the activations.
+    fn filters(&self, tape: &mut Tape, layout: &StateLayout, needed: &[bool]) -> Result<Vec<Option<ValueId>>> {
+        let network = &self.network;
+        let is_filter = |node: &usize| needed[*node] && matches!(network.nodes[*node].kind, LayerKind::Conv2d { .. });
+        let nodes: Vec<usize> = (0..network.nodes.len()).filter(is_filter).collect();
+        let kept: Vec<ValueId> = nodes.iter().map(|node| tape.state(layout, self.state_of(*node, 0))).collect();
+        let mut filters = vec![None; network.nodes.len()];
+        for (node, filter) in nodes.into_iter().zip(tape.cast_all(&kept, tape.storage())?) {
+            filters[node] = Some(filter);
+        }
+        Ok(filters)
     }
 
     fn layer(
@@ -86,6 +104,7 @@ impl Model {
         tape: &mut Tape,
         layout: &StateLayout,
         values: &[Option<ValueId>],
+        filter: Option<ValueId>,
         node: usize,
         mode: Mode,
     ) -> Result<Option<ValueId>> {
@@ -96,7 +115,7 @@ impl Model {
         let made = match layer.kind {
             LayerKind::Input => inputs[0],
             LayerKind::Conv2d { stride, padding, dilation, groups, bias, .. } => {
-                let weight = parameter(tape, 0);
+                let weight = filter.expect("a convolution has weights");
                 let bias = bias.then(|| parameter(tape, 1));
                 let options =
                     Conv2dOptions { stride: [stride; 2], padding: [padding; 2], dilation: [dilation; 2], groups };
@@ -126,7 +145,8 @@ impl Model {
             LayerKind::Linear { bias, .. } => {
                 let weight = parameter(tape, 0);
                 let bias = bias.then(|| parameter(tape, 1));
-                tape.linear(inputs[0], weight, bias)?
+                let x = tape.cast(inputs[0], tape.float())?;
+                tape.linear(x, weight, bias)?
             }
         };
         Ok(Some(made))
@@ -223,6 +243,53 @@ mod tests {
                 // Pre-activation nets add convolutions; ShuffleV1 concatenates before its ReLU.
                 if name.starts_with("resnet") || name.starts_with("vgg") || name == "MobileNetV2" {
                     assert_eq!(alone, 0, "{name}: {:?}", names().collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    /// With activations in bf16 every value of every net has the type it should, and so have the gradients.
+    #[test]
+    fn a_net_in_bf16_has_float32_where_it_counts() {
+        for name in ["resnet8", "vgg8", "wrn_16_1", "MobileNetV2", "ShuffleV1", "ShuffleV2"] {
+            let network = crate::nn::build(name, 10, 3, 32, 32).unwrap();
+            let mut layout = StateLayout::new();
+            let model = Model::declare(&mut layout, "m", "student", network, DType::F32);
+            let images = layout.declare("images", DType::BF16, [2, 32, 32, 3]);
+            let upstream = layout.declare("upstream", DType::F32, [2, 10]);
+            let mut tape = Tape::with_storage(DType::F32, DType::BF16);
+            let [images, upstream] = [images, upstream].map(|id| tape.state(&layout, id));
+            let forward = model.record(&mut tape, &layout, images, Mode::Train, &["f1"]).unwrap();
+            assert_eq!(tape.dtype(forward.logits), DType::F32, "{name}");
+            assert_eq!(tape.dtype(forward.taps[0]), DType::BF16, "{name}");
+
+            let learned: Vec<_> = model.parameters.iter().filter(|parameter| parameter.spec.trainable).collect();
+            let values: Vec<ValueId> = learned.iter().map(|one| tape.state(&layout, one.value)).collect();
+            let recorded = tape.nodes().len();
+            let gradients = tape.backward(&[(forward.logits, upstream)], &values).unwrap();
+            for (gradient, parameter) in gradients.iter().zip(&learned) {
+                let gradient = gradient.unwrap_or_else(|| panic!("{name}: {} learns", parameter.spec.name));
+                assert_eq!(tape.dtype(gradient), DType::F32, "{name}: {}", parameter.spec.name);
+            }
+
+            let is = |names: &[&str], node: &crate::tape::Node| names.contains(&node.op.name());
+            let casts: Vec<usize> = (0..recorded).filter(|node| is(&["cast"], &tape.nodes()[*node])).collect();
+            assert_eq!((casts.len(), casts[0]), (2, 0), "{name}: of all filters, and of what linear layers read");
+            let filters = tape
+                .nodes()
+                .iter()
+                .take(recorded)
+                .filter(|node| is(&["conv2d"], node) && tape.shape(node.inputs[1]).rank() == 4);
+            assert_eq!(filters.count(), tape.nodes()[0].outputs.len(), "{name}: every filter is cast once");
+            for (index, node) in tape.nodes().iter().enumerate() {
+                let [x, y] = [tape.dtype(node.inputs[0]), tape.dtype(node.outputs[0])];
+                let linear = is(&["conv2d", "conv2d_dgrad"], node) && tape.shape(node.inputs[1]).rank() == 2;
+                let what = format!("{name}: node {index}, {}: {x} to {y}", node.op.name());
+                if is(&["conv2d_wgrad"], node) {
+                    assert_eq!(y, DType::F32, "{what}");
+                } else if !is(&["cast"], node) {
+                    let expected = if linear { DType::F32 } else { DType::BF16 };
+                    assert_eq!([x, y], [expected; 2], "{what}");
                 }
             }
         }

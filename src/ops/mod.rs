@@ -8,8 +8,11 @@ pub mod add;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
+pub mod case;
+pub mod cast;
 pub mod channel_shuffle;
 pub mod classroom;
+mod column_copies;
 pub mod columns;
 pub mod concat;
 pub mod conv2d;
@@ -21,8 +24,11 @@ pub mod kl_divergence;
 pub mod linear;
 pub mod max_pool;
 pub mod option_a_shortcut;
+mod packs;
 pub mod parallel;
+mod pooling;
 pub mod relu;
+mod row_kernels;
 pub mod rows;
 pub mod scale;
 pub mod sgd;
@@ -31,3 +37,32 @@ pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;
+
+/// The cases of all operations' kernels.
+pub fn cases() -> Vec<case::Case> {
+    let cases = [
+        accumulate::cases::cases(),
+        add::cases::cases(),
+        avg_pool::cases::cases(),
+        batch::cases::cases(),
+        batch_norm::cases::cases(),
+        cast::cases::cases(),
+        channel_shuffle::cases::cases(),
+        classroom::cases::cases(),
+        conv2d::cases::cases(),
+        conv2d::tensor_cases::cases(),
+        concat::cases::cases(),
+        cross_entropy::cases::cases(),
+        evaluate::cases::cases(),
+        fill::cases::cases(),
+        kl_divergence::cases::cases(),
+        max_pool::cases::cases(),
+        option_a_shortcut::cases::cases(),
+        relu::cases::cases(),
+        scale::cases::cases(),
+        sgd::cases::cases(),
+        softmax::cases::cases(),
+        split::cases::cases(),
+    ];
+    cases.into_iter().flatten().collect()
+}

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::random::{Philox, Stream};
 use crate::simd::Element;
-use crate::tape::{Memory, Plan, StateLayout, Tape, ValueId};
+use crate::tape::{Arena, Plan, StateLayout, Tape, ValueId};
 use crate::tensor::Shape;
 
 /// `count` standard normal numbers, shifted by `mean`.
@@ -45,7 +45,7 @@ pub(crate) fn run_tape<T: Element>(
     for (id, (_, contents)) in ids.iter().zip(inputs) {
         state.get_mut::<T>(*id).copy_from_slice(contents);
     }
-    let mut arena = Memory::new(plan.bytes());
-    plan.run(&mut arena, &mut state);
-    results.iter().map(|id| plan.read::<T>(&arena, &state, *id).to_vec()).collect()
+    let mut arena = Arena::new(plan.bytes());
+    plan.run(&mut arena, &mut state).unwrap();
+    results.iter().map(|id| plan.read::<T>(&arena, &state, *id).unwrap().to_vec()).collect()
 }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::{Answers, Case, CaseTensor};
 use crate::distill::{self, Hyperparameters, Lesson, Mentor, MethodDescription};
 use crate::error::{Error, Result};
-use crate::tape::{Memory, Plan, StateLayout, Tape, ValueId};
+use crate::gpu::Processor;
+use crate::tape::{Arena, Plan, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
 /// The method of a case.
@@ -27,7 +28,7 @@ pub(super) fn lesson(student: ValueId, labels: ValueId, mentors: Vec<Mentor>) ->
     Lesson { student, labels, mentors, teachers, label_smoothing: 0.0 }
 }
 
-pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
+pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result<Answers> {
     let method = method(case)?;
     let values: Hyperparameters = method.from_json(&case.json::<Map<String, Value>>("hyperparameters")?)?;
     let student = case.input("student/logits")?;
@@ -65,16 +66,16 @@ pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
     found.extend(taught.details.iter().copied());
     found.extend(gradient.map(|gradient| ("grad/student/logits", gradient)));
     found.iter().for_each(|(_, id)| tape.keep(*id));
-    let plan = Plan::new(&tape, &layout);
+    let plan = Plan::on(processor, &tape, &layout)?;
 
-    let mut state = layout.allocate();
+    let mut state = layout.allocate_on(processor)?;
     states.iter().zip(logits).for_each(|(id, tensor)| state.set_f64(*id, &tensor.values));
     state.get_mut::<u32>(target).copy_from_slice(&labels);
-    let mut arena = Memory::new(plan.bytes());
-    plan.run(&mut arena, &mut state);
+    let mut arena = Arena::on(processor, plan.bytes())?;
+    plan.run(&mut arena, &mut state)?;
     let read = |(name, id): (&str, ValueId)| {
-        let values = plan.read_f64(&arena, &state, id);
-        (format!("expect/{name}"), CaseTensor::new(tape.shape(id).extents(), values))
+        let values = plan.read_f64(&arena, &state, id)?;
+        Ok((format!("expect/{name}"), CaseTensor::new(tape.shape(id).extents(), values)))
     };
-    Ok(found.into_iter().map(read).collect())
+    found.into_iter().map(read).collect()
 }

@@ -3,11 +3,12 @@
 use super::batch::{Batch, image_extents, network, parameter_inputs, set_parameters};
 use super::{Answers, Case, CaseTensor};
 use crate::error::Result;
+use crate::gpu::Processor;
 use crate::nn::{Mode, Model, to_pytorch};
-use crate::tape::{Memory, Plan, StateLayout, Tape, ValueId};
+use crate::tape::{Arena, Plan, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
-pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
+pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result<Answers> {
     let input = case.input("input")?;
     let extents = image_extents(input, "[N, 3, H, W]")?;
     let network = network(case, case.text("model")?, extents)?;
@@ -25,7 +26,7 @@ pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
     let (images, _) = batch.values(&mut eval, &layout);
     let eval_logits = model.record(&mut eval, &layout, images, Mode::Eval, &[])?.logits;
     eval.keep(eval_logits);
-    let eval = Plan::new(&eval, &layout);
+    let eval = Plan::on(processor, &eval, &layout)?;
 
     let mut train = Tape::new(float);
     let (images, targets) = batch.values(&mut train, &layout);
@@ -36,32 +37,33 @@ pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
     let one = train.fill([], 1.0);
     let gradients = train.backward(&[(loss, one)], &weights)?;
     [logits, loss].into_iter().chain(gradients.iter().copied().flatten()).for_each(|id| train.keep(id));
-    let train = Plan::new(&train, &layout);
+    let train = Plan::on(processor, &train, &layout)?;
 
-    let mut state = layout.allocate();
+    let mut state = layout.allocate_on(processor)?;
     batch.set(&mut state, &input.values, &labels);
     set_parameters(case, &model, "param", &mut state)?;
-    let mut arena = Memory::new(eval.bytes().max(train.bytes()));
+    let mut arena = Arena::on(processor, eval.bytes().max(train.bytes()))?;
     let mut answers = Answers::new();
     let shape = [count, classes];
 
-    eval.run(&mut arena, &mut state);
-    let found = eval.read_f64(&arena, &state, eval_logits);
+    eval.run(&mut arena, &mut state)?;
+    let found = eval.read_f64(&arena, &state, eval_logits)?;
     answers.insert("expect/eval/logits".into(), CaseTensor::new(&shape, found));
 
-    train.run(&mut arena, &mut state);
-    let found = train.read_f64(&arena, &state, logits);
+    train.run(&mut arena, &mut state)?;
+    let found = train.read_f64(&arena, &state, logits)?;
     answers.insert("expect/train/logits".into(), CaseTensor::new(&shape, found));
-    let found = train.read_f64(&arena, &state, loss);
+    let found = train.read_f64(&arena, &state, loss)?;
     answers.insert("expect/train/loss".into(), CaseTensor::scalar(found[0]));
     for (parameter, gradient) in trainable.iter().zip(gradients) {
         let Some(gradient) = gradient else { continue };
         let (name, shape) = (&parameter.spec.name, &parameter.spec.shape);
-        let gradient = to_pytorch(shape, &train.read_f64(&arena, &state, gradient));
+        let gradient = to_pytorch(shape, &train.read_f64(&arena, &state, gradient)?);
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
         answers.insert(format!("expect/train/grad_norm/{name}"), CaseTensor::scalar(norm));
         answers.insert(format!("expect/train/grad/{name}"), CaseTensor::new(shape, gradient));
     }
+    state.fetch_all()?;
     for buffer in model.parameters.iter().filter(|parameter| !parameter.spec.trainable) {
         let name = format!("expect/train/buffer/{}", buffer.spec.name);
         answers.insert(name, CaseTensor::new(&buffer.spec.shape, model.read(&state, buffer)));

@@ -7,9 +7,10 @@ use super::loss::{lesson, mentors, method};
 use super::{Answers, Case, CaseTensor};
 use crate::distill::{Hyperparameters, Quantity};
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::{Mode, Model};
 use crate::ops::sgd::{SgdOptions, SgdParameter};
-use crate::tape::{Memory, Plan, State, StateId, StateLayout, Tape, ValueId};
+use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
 /// How the student's weights are updated.
@@ -26,7 +27,7 @@ struct Step {
     active: Vec<Quantity>,
 }
 
-pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
+pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result<Answers> {
     let method = method(case)?;
     let (optimizer, values) = read_hyperparameters(case, method)?;
     let input = case.input("input")?;
@@ -54,7 +55,7 @@ pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
     let rate = layout.declare("rate", float, []);
     let frozen_models: Vec<&Model> = frozen.iter().map(|(model, _)| model).collect();
     let record = |tape: &mut Tape, layout: &mut StateLayout| {
-        record_step(tape, layout, &student.0, &frozen_models, batch, rate, &optimizer, |tape, lesson| {
+        record_step(processor, tape, layout, &student.0, &frozen_models, batch, rate, &optimizer, |tape, lesson| {
             (method.record)(tape, lesson, &values)
         })
     };
@@ -63,35 +64,36 @@ pub(super) fn replay(case: &Case, float: DType) -> Result<Answers> {
     let (images, _) = batch.values(&mut eval, &layout);
     let final_logits = student.0.record(&mut eval, &layout, images, Mode::Eval, &[])?.logits;
     eval.keep(final_logits);
-    let eval = Plan::new(&eval, &layout);
+    let eval = Plan::on(processor, &eval, &layout)?;
 
-    let mut state = layout.allocate();
+    let mut state = layout.allocate_on(processor)?;
     for (model, prefix) in frozen.iter().chain([&student]) {
         set_parameters(case, model, prefix, &mut state)?;
     }
     state.set_f64(rate, &[optimizer.rate]);
-    let mut arena = Memory::new(step.plan.bytes().max(eval.bytes()));
+    let mut arena = Arena::on(processor, step.plan.bytes().max(eval.bytes()))?;
     let (mut losses, mut temperatures, mut active) = (Vec::new(), Vec::new(), Vec::new());
     let pixels: usize = extents.iter().product();
     let batches: Vec<(&[f64], &[u32])> =
         input.values.chunks_exact(pixels).zip(labels.chunks_exact(extents[0])).collect();
     for (images, labels) in &batches {
         batch.set(&mut state, images, labels);
-        step.plan.run(&mut arena, &mut state);
-        losses.extend(step.plan.read_f64(&arena, &state, step.loss));
-        temperatures.extend(step.read(&arena, &state, &step.temperatures));
-        active.extend(step.read(&arena, &state, &step.active));
+        step.plan.run(&mut arena, &mut state)?;
+        losses.extend(step.plan.read_f64(&arena, &state, step.loss)?);
+        temperatures.extend(step.read(&arena, &state, &step.temperatures)?);
+        active.extend(step.read(&arena, &state, &step.active)?);
     }
     batch.set(&mut state, batches[0].0, batches[0].1);
-    eval.run(&mut arena, &mut state);
+    eval.run(&mut arena, &mut state)?;
 
     let mut answers = Answers::new();
     answers.insert("expect/loss".into(), CaseTensor::new(&[steps], losses));
     answers.insert("expect/temperature".into(), CaseTensor::new(&[steps, step.temperatures.len()], temperatures));
     answers.insert("expect/active".into(), CaseTensor::new(&[steps, step.active.len()], active));
     let shape = [extents[0], student.0.network.classes];
-    let found = eval.read_f64(&arena, &state, final_logits);
+    let found = eval.read_f64(&arena, &state, final_logits)?;
     answers.insert("expect/final/logits".into(), CaseTensor::new(&shape, found));
+    state.fetch_all()?;
     for parameter in &student.0.parameters {
         let name = format!("expect/final/param/{}", parameter.spec.name);
         answers.insert(name, CaseTensor::new(&parameter.spec.shape, student.0.read(&state, parameter)));
@@ -130,6 +132,7 @@ fn read_hyperparameters(
 /// Records forward, loss, backward and update.
 #[allow(clippy::too_many_arguments)] // All of a classroom.
 fn record_step(
+    processor: &Processor,
     tape: &mut Tape,
     layout: &mut StateLayout,
     student: &Model,
@@ -171,14 +174,14 @@ fn record_step(
             tape.keep(*value);
         }
     }
-    Ok(Step { plan: Plan::new(tape, layout), loss: taught.loss, temperatures, active })
+    Ok(Step { plan: Plan::on(processor, tape, layout)?, loss: taught.loss, temperatures, active })
 }
 
 impl Step {
-    fn read(&self, arena: &Memory, state: &State, quantities: &[Quantity]) -> Vec<f64> {
+    fn read(&self, arena: &Arena, state: &State, quantities: &[Quantity]) -> Result<Vec<f64>> {
         let one = |quantity: &Quantity| match *quantity {
-            Quantity::Constant(value) => value,
-            Quantity::Element(value, index) => self.plan.read_f64(arena, state, value)[index],
+            Quantity::Constant(value) => Ok(value),
+            Quantity::Element(value, index) => Ok(self.plan.read_f64(arena, state, value)?[index]),
         };
         quantities.iter().map(one).collect()
     }

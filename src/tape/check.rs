@@ -1,6 +1,6 @@
 //! Finite differences in f64 against recorded gradients: the test every differentiable operation passes.
 
-use super::{Memory, Plan, State, StateId, StateLayout, Tape, ValueId};
+use super::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::Result;
 use crate::random::{Philox, Stream};
 use crate::tensor::{DType, Shape};
@@ -60,15 +60,15 @@ pub(crate) fn check_gradients_from(
     let all: Vec<StateId> = state.layout().entries().map(|(id, _)| id).collect();
     let reset = |state: &mut State| all.iter().zip(&start).for_each(|(id, b)| state.bytes_mut(*id).copy_from_slice(b));
 
-    let mut arena = Memory::new(both.bytes().max(forward.bytes()));
-    both.run(&mut arena, &mut state);
-    let exact: Vec<Vec<f64>> = gradients.iter().map(|id| both.read_f64(&arena, &state, *id)).collect();
+    let mut arena = Arena::new(both.bytes().max(forward.bytes()));
+    both.run(&mut arena, &mut state).unwrap();
+    let exact: Vec<Vec<f64>> = gradients.iter().map(|id| both.read_f64(&arena, &state, *id).unwrap()).collect();
     let largest = exact.iter().flatten().fold(1.0f64, |most, g| most.max(g.abs()));
     let mut loss_at = |id: StateId, element: usize, x: f64| {
         reset(&mut state);
         state.get_mut::<f64>(id)[element] = x;
-        forward.run(&mut arena, &mut state);
-        let output = forward.read_f64(&arena, &state, output);
+        forward.run(&mut arena, &mut state).unwrap();
+        let output = forward.read_f64(&arena, &state, output).unwrap();
         output.iter().zip(state.get::<f64>(weights_id)).map(|(a, b)| a * b).sum::<f64>()
     };
     for (tensor, id) in ids.iter().enumerate() {

@@ -8,20 +8,25 @@
 //! Everything that is decided per shape (tables, chunks, workspace) is decided while recording; a replay allocates
 //! nothing and checks no shapes.
 
+mod arena;
 mod backward;
 mod frame;
+mod launcher;
 mod memory;
+mod mirror;
 mod operation;
 mod plan;
+mod program;
 mod state;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use arena::Arena;
 pub use frame::Frame;
-pub use memory::Memory;
+pub use launcher::{Argument, Launch, Launcher, Place};
 pub use operation::{Operation, Signature};
-pub use plan::{OpTime, Plan};
+pub use plan::{OpTime, Plan, launches};
 pub use state::{State, StateId, StateLayout};
 
 use crate::error::{Error, Result};
@@ -77,6 +82,8 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Tape {
     float: DType,
+    storage: DType,
+    tf32: bool,
     values: Vec<Value>,
     nodes: Vec<Node>,
     kept: Vec<ValueId>,
@@ -86,12 +93,33 @@ pub struct Tape {
 impl Tape {
     /// An empty tape whose floating-point values are `float` (f32 or f64).
     pub fn new(float: DType) -> Self {
-        Self { float, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+        Self::with_storage(float, float)
     }
 
-    /// The floating-point type of this tape's activations.
+    /// An empty tape whose activations are stored as `storage`; parameters, statistics and losses are `float`.
+    pub fn with_storage(float: DType, storage: DType) -> Self {
+        Self { float, storage, tf32: false, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+    }
+
+    /// The floating-point type of this tape's parameters, statistics and losses.
     pub fn float(&self) -> DType {
         self.float
+    }
+
+    /// The type in which activations are stored.
+    pub fn storage(&self) -> DType {
+        self.storage
+    }
+
+    /// Whether a GPU may round the factors of convolutions over float32 to TF32 (10 bits of mantissa), so that its
+    /// tensor cores multiply them; sums stay float32. Not unless [`Tape::set_tf32`] says so.
+    pub fn tf32(&self) -> bool {
+        self.tf32
+    }
+
+    /// Says whether convolutions that are recorded from here on may use TF32.
+    pub fn set_tf32(&mut self, tf32: bool) {
+        self.tf32 = tf32;
     }
 
     /// What is recorded from here on belongs to `lane`.

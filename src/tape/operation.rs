@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{Frame, Node, Tape, ValueId};
+use super::{Frame, Launcher, Node, Tape, ValueId};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
 
@@ -64,4 +64,19 @@ pub trait Operation: Debug + Send + Sync {
 
     /// Does the work on the CPU.
     fn run(&self, frame: &Frame<'_>);
+
+    /// Bytes of scratch memory that one run on a GPU needs; their content is undefined at the start.
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        let _ = signature;
+        0
+    }
+
+    /// Lists the kernels that do the work on a GPU, in the order in which they run.
+    ///
+    /// # Errors
+    /// If there is no kernel for these types or shapes.
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        let _ = launcher;
+        Err(Error::failed(format!("{} has no kernel for GPUs", self.name())))
+    }
 }

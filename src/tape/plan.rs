@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 
 use super::frame::{Region, Slot};
 use super::memory::aligned;
-use super::{Frame, Home, Memory, Operation, Signature, State, StateLayout, Tape, ValueId};
+use super::program::Program;
+use super::{Arena, Frame, Home, Launch, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
+use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::tensor::{DType, Plain, Shape};
 
 /// A planned node.
 #[derive(Debug)]
-struct Step {
+pub(super) struct Step {
     op: Arc<dyn Operation>,
     inputs: Box<[Slot]>,
     outputs: Box<[Slot]>,
@@ -45,8 +48,15 @@ pub struct OpTime {
 pub struct Plan {
     steps: Vec<Step>,
     kept: Vec<(ValueId, Slot)>,
+    /// State that a replay writes.
+    written: Vec<StateId>,
     bytes: usize,
+    /// What a GPU does.
+    program: Option<Program>,
 }
+
+/// Steps, kept values, written state, bytes of arena.
+type Layout = (Vec<Step>, Vec<(ValueId, Slot)>, Vec<StateId>, usize);
 
 /// A value's bytes and the nodes between which it is alive.
 #[derive(Clone, Debug)]
@@ -58,8 +68,32 @@ struct Life {
 }
 
 impl Plan {
-    /// Plans `tape`; work whose results nobody reads is left out.
+    /// Plans `tape` for the CPU; work whose results nobody reads is left out.
+    ///
+    /// # Panics
+    /// If the tape stores activations as bf16, which a CPU does not: a fault of the caller.
     pub fn new(tape: &Tape, layout: &StateLayout) -> Self {
+        Self::on(&Processor::Cpu, tape, layout).expect("the CPU runs every operation in f32 and f64")
+    }
+
+    /// Plans `tape` for `processor`; work whose results nobody reads is left out.
+    ///
+    /// # Errors
+    /// If the processor cannot do it: bf16 on the CPU, or an operation without a kernel for its types.
+    pub fn on(processor: &Processor, tape: &Tape, layout: &StateLayout) -> Result<Self> {
+        if processor.gpu().is_none() && tape.storage() == DType::BF16 {
+            return Err(Error::failed("the CPU does not compute in bf16"));
+        }
+        let (steps, kept, written, bytes) = Self::layout(processor.gpu().is_some(), tape, layout);
+        let program = match processor {
+            Processor::Cpu => None,
+            Processor::Gpu(_) => Some(Program::of(&steps)?),
+        };
+        Ok(Self { steps, kept, written, bytes, program })
+    }
+
+    /// The steps in order, where kept values are, which state is written, and the bytes of the arena.
+    fn layout(on_gpu: bool, tape: &Tape, layout: &StateLayout) -> Layout {
         let alive = needed(tape);
         let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
         let signatures: Vec<Signature> = nodes.iter().map(|index| signature(tape, *index)).collect();
@@ -94,7 +128,12 @@ impl Plan {
             .collect();
         let workspaces = lives.len();
         for (step, index) in nodes.iter().enumerate() {
-            let bytes = aligned(tape.nodes[*index].op.workspace(&signatures[step]));
+            let op = &tape.nodes[*index].op;
+            let bytes = match on_gpu {
+                false => op.workspace(&signatures[step]),
+                true => op.gpu_workspace(&signatures[step]),
+            };
+            let bytes = aligned(bytes);
             lives.push(Life { bytes, first: step, last: step, offset: 0 });
         }
         let placed = (0..lives.len())
@@ -117,7 +156,7 @@ impl Plan {
             };
             Slot { region, offset, dtype: value.dtype, shape: value.shape }
         };
-        let steps = nodes
+        let steps: Vec<Step> = nodes
             .iter()
             .enumerate()
             .map(|(step, index)| {
@@ -142,7 +181,16 @@ impl Plan {
             })
             .collect();
         let kept = tape.kept.iter().map(|id| (*id, slot(*id))).collect();
-        Self { steps, kept, bytes }
+        let outputs = nodes.iter().flat_map(|index| &tape.nodes[*index].outputs);
+        let mut written: Vec<StateId> = outputs
+            .filter_map(|id| match tape.value(tape.root(*id)).home {
+                Home::State(state) => Some(state),
+                _ => None,
+            })
+            .collect();
+        written.sort_unstable();
+        written.dedup();
+        (steps, kept, written, bytes)
     }
 
     /// Bytes of arena that a replay needs.
@@ -162,53 +210,107 @@ impl Plan {
 
     /// Replays the step once.
     ///
+    /// # Errors
+    /// If a GPU fails. The CPU does not.
+    ///
     /// # Panics
-    /// If `arena` is smaller than [`Plan::bytes`]: a fault of the caller.
-    pub fn run(&self, arena: &mut Memory, state: &mut State) {
-        assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
-        for step in &self.steps {
-            step.run(arena, state);
+    /// If `arena` is smaller than [`Plan::bytes`], or arena and state are not where the plan is for: faults of the caller.
+    pub fn run(&self, arena: &mut Arena, state: &mut State) -> Result<()> {
+        self.check(arena);
+        match &self.program {
+            None => self.steps.iter().for_each(|step| step.run(arena, state)),
+            Some(program) => {
+                let mirror = state.pushed()?;
+                program.replay(arena.gpu(), mirror)?;
+                mirror.written_by_device(&self.written);
+            }
         }
+        Ok(())
     }
 
     /// Replays the step once and says how long each operation took.
-    pub fn profile(&self, arena: &mut Memory, state: &mut State) -> Vec<OpTime> {
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub fn profile(&self, arena: &mut Arena, state: &mut State) -> Result<Vec<OpTime>> {
+        self.check(arena);
+        let mut times = Vec::with_capacity(self.steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            let start = Instant::now();
+            match &self.program {
+                None => step.run(arena, state),
+                Some(program) => {
+                    let mirror = state.pushed()?;
+                    program.run_step(index, arena.gpu(), mirror)?;
+                }
+            }
+            let time = start.elapsed();
+            let signature = step.signature();
+            times.push(OpTime {
+                name: step.op.name(),
+                flops: step.op.flops(&signature),
+                signature,
+                lane: step.lane,
+                time,
+            });
+        }
+        if self.program.is_some() {
+            state.pushed()?.written_by_device(&self.written);
+        }
+        Ok(times)
+    }
+
+    /// The kernels of one replay in order, one for each launch; none on the CPU.
+    pub fn kernels(&self) -> impl Iterator<Item = &str> {
+        self.program.iter().flat_map(Program::kernels)
+    }
+
+    /// Launches of kernels in one replay; none on the CPU.
+    pub fn launches(&self) -> usize {
+        self.program.as_ref().map_or(0, Program::launches)
+    }
+
+    fn check(&self, arena: &Arena) {
         assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
-        self.steps
-            .iter()
-            .map(|step| {
-                let start = Instant::now();
-                step.run(arena, state);
-                let time = start.elapsed();
-                let signature = step.signature();
-                OpTime { name: step.op.name(), flops: step.op.flops(&signature), signature, lane: step.lane, time }
-            })
-            .collect()
     }
 
     /// The elements of a value that the tape was told to keep, as the last replay left them.
     ///
+    /// # Errors
+    /// If a GPU fails.
+    ///
     /// # Panics
     /// If it was not kept or is not of type `T`: a fault of the caller.
-    pub fn read<'a, T: Plain>(&self, arena: &'a Memory, state: &'a State, id: ValueId) -> &'a [T] {
+    pub fn read<T: Plain>(&self, arena: &Arena, state: &State, id: ValueId) -> Result<Vec<T>> {
         let (_, slot) = self.kept.iter().find(|(kept, _)| *kept == id).expect("the value was kept");
         assert_eq!(slot.dtype, T::DTYPE, "a value of {} is read as {}", slot.dtype, T::DTYPE);
-        let bytes = slot.shape.count() * slot.dtype.size();
-        let memory = match slot.region {
-            Region::Arena => arena.as_slice(),
-            Region::State => state.memory_slice(),
-            Region::External(_) => unreachable!("the data set is not computed"),
-        };
-        bytemuck::cast_slice(&memory[slot.offset..slot.offset + bytes])
+        let mut elements = vec![T::zeroed(); slot.shape.count()];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut elements);
+        let range = slot.offset..slot.offset + bytes.len();
+        match (slot.region, state.mirror()) {
+            (Region::External(_), _) => unreachable!("the data set is not computed"),
+            (Region::Arena, None) => bytes.copy_from_slice(&arena.host().as_slice()[range]),
+            (Region::State, None) => bytes.copy_from_slice(&state.memory_slice()[range]),
+            (region, Some(mirror)) => {
+                let base = if region == Region::Arena { arena.gpu().address() } else { mirror.address() };
+                mirror.device().download(base + slot.offset as u64, bytes)?;
+            }
+        }
+        Ok(elements)
     }
 
     /// As [`Plan::read`] for a floating-point value, widened.
-    pub fn read_f64(&self, arena: &Memory, state: &State, id: ValueId) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn read_f64(&self, arena: &Arena, state: &State, id: ValueId) -> Result<Vec<f64>> {
         let (_, slot) = self.kept.iter().find(|(kept, _)| *kept == id).expect("the value was kept");
-        match slot.dtype {
-            DType::F32 => self.read::<f32>(arena, state, id).iter().map(|x| f64::from(*x)).collect(),
-            _ => self.read::<f64>(arena, state, id).to_vec(),
-        }
+        Ok(match slot.dtype {
+            DType::F32 => self.read::<f32>(arena, state, id)?.into_iter().map(f64::from).collect(),
+            DType::BF16 => self.read::<half::bf16>(arena, state, id)?.into_iter().map(f64::from).collect(),
+            DType::U32 => self.read::<u32>(arena, state, id)?.into_iter().map(f64::from).collect(),
+            _ => self.read::<f64>(arena, state, id)?,
+        })
     }
 }
 
@@ -218,19 +320,44 @@ impl Step {
         Signature { inputs: describe(&self.inputs), outputs: describe(&self.outputs) }
     }
 
-    fn run(&self, arena: &mut Memory, state: &mut State) {
+    /// The kernels that do it on a GPU.
+    pub(super) fn launcher(&self) -> Result<Launcher<'_>> {
+        let mut launcher = Launcher {
+            name: self.op.name(),
+            inputs: &self.inputs,
+            outputs: &self.outputs,
+            workspace: self.workspace,
+            in_place: self.in_place,
+            launches: Vec::new(),
+            constants: Vec::new(),
+            tables: Vec::new(),
+        };
+        self.op.launch(&mut launcher)?;
+        Ok(launcher)
+    }
+
+    fn run(&self, arena: &mut Arena, state: &mut State) {
         self.op.run(&Frame {
             inputs: &self.inputs,
             outputs: &self.outputs,
             workspace: self.workspace,
             in_place: self.in_place,
-            arena: arena.start(),
+            arena: arena.host().start(),
             state: state.start(),
             external: state.external(),
             taken: AtomicU64::new(0),
             lifetime: PhantomData,
         });
     }
+}
+
+/// The launches of a tape on a GPU, in order, without one.
+///
+/// # Errors
+/// If an operation has no kernel for its types or shapes.
+pub fn launches(tape: &Tape, layout: &StateLayout) -> Result<Vec<Launch>> {
+    let (steps, ..) = Plan::layout(true, tape, layout);
+    Ok(Program::of(&steps)?.into_launches())
 }
 
 /// Which nodes lead to something that is kept or written to state.

@@ -4,11 +4,20 @@ use std::sync::Arc;
 
 use super::frame::Region;
 use super::memory::{Memory, aligned};
+use super::mirror::Mirror;
+use crate::error::Result;
+use crate::gpu::Processor;
 use crate::tensor::{DType, Plain, Shape};
 
 /// A piece of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StateId(u32);
+
+impl StateId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// Name, type, shape and place of a piece of state.
 #[derive(Clone, Debug)]
@@ -32,6 +41,11 @@ impl StateEntry {
     pub fn is_external(&self) -> bool {
         matches!(self.place.0, Region::External(_))
     }
+
+    /// First byte within the state.
+    pub(super) fn offset(&self) -> usize {
+        self.place.1
+    }
 }
 
 /// The list of all state, before and after it is allocated.
@@ -50,6 +64,11 @@ impl External {
     /// Its first byte; never to be written to.
     pub(super) fn start(&self) -> *mut u8 {
         self.0.as_ptr().cast_mut()
+    }
+
+    /// All of them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -96,17 +115,31 @@ impl StateLayout {
         self.bytes
     }
 
-    /// Allocates it.
+    /// Allocates it on the host.
     pub fn allocate(self) -> State {
-        State { memory: Memory::new(self.bytes), layout: self }
+        State { memory: Memory::new(self.bytes), layout: self, mirror: None }
+    }
+
+    /// Allocates it where `processor` computes; on a GPU a copy stays on the host.
+    ///
+    /// # Errors
+    /// If the GPU has not so much memory.
+    pub fn allocate_on(self, processor: &Processor) -> Result<State> {
+        let mirror = processor.gpu().map(|device| Mirror::new(device, &self)).transpose()?;
+        Ok(State { mirror, ..self.allocate() })
+    }
+
+    pub(super) fn external(&self) -> &[External] {
+        &self.external
     }
 }
 
-/// State that is allocated.
+/// State that is allocated. What a plan wrote on a GPU is brought to the host by [`State::fetch`] before it is read.
 #[derive(Debug)]
 pub struct State {
     layout: StateLayout,
     memory: Memory,
+    mirror: Option<Mirror>,
 }
 
 impl State {
@@ -115,9 +148,34 @@ impl State {
         &self.layout
     }
 
+    /// Brings pieces that a plan wrote on a GPU to the host. On the CPU they are there.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn fetch(&mut self, ids: &[StateId]) -> Result<()> {
+        match &mut self.mirror {
+            Some(mirror) => mirror.fetch(&self.layout, &mut self.memory, ids),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings all pieces to the host.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn fetch_all(&mut self) -> Result<()> {
+        let ids: Vec<StateId> = self.layout.entries().map(|(id, _)| id).collect();
+        self.fetch(&ids)
+    }
+
     /// A piece's bytes.
+    ///
+    /// # Panics
+    /// If a plan wrote them on a GPU and nobody fetched them since: a fault of the caller.
     pub fn bytes(&self, id: StateId) -> &[u8] {
         let entry = self.layout.entry(id);
+        let stale = self.mirror.as_ref().is_some_and(|mirror| mirror.is_host_stale(id));
+        assert!(!stale, "state {} is read before it was fetched from the GPU", entry.name);
         let (region, offset) = entry.place;
         match region {
             Region::External(index) => &self.layout.external[index].0,
@@ -125,13 +183,26 @@ impl State {
         }
     }
 
+    /// Sets all bytes of a piece to zero, whatever they were.
+    pub fn clear(&mut self, id: StateId) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.written_by_host(id);
+        }
+        self.bytes_mut(id).fill(0);
+    }
+
     /// A piece's bytes, to be changed.
     ///
     /// # Panics
-    /// If it is adopted, and so only read: a fault of the caller.
+    /// If it is adopted, and so only read, or a plan wrote it on a GPU and nobody fetched it since: a fault of the
+    /// caller.
     pub fn bytes_mut(&mut self, id: StateId) -> &mut [u8] {
         let entry = self.layout.entry(id);
         assert!(!entry.is_external(), "{} is only read", entry.name);
+        if let Some(mirror) = &mut self.mirror {
+            assert!(!mirror.is_host_stale(id), "state {} is changed before it was fetched from the GPU", entry.name);
+            mirror.written_by_host(id);
+        }
         let range = entry.place.1..entry.place.1 + entry.bytes();
         &mut self.memory.as_mut_slice()[range]
     }
@@ -183,6 +254,21 @@ impl State {
 
     pub(super) fn memory_slice(&self) -> &[u8] {
         self.memory.as_slice()
+    }
+
+    /// The GPU's side, with what the host changed uploaded.
+    ///
+    /// # Panics
+    /// If it is the host's alone: a fault of the caller.
+    pub(super) fn pushed(&mut self) -> Result<&mut Mirror> {
+        let mirror = self.mirror.as_mut().expect("a plan for a GPU was given state on the host");
+        mirror.push(&self.layout, &self.memory)?;
+        Ok(mirror)
+    }
+
+    /// The GPU's side.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.mirror.as_ref()
     }
 
     pub(super) fn external(&self) -> &[External] {

@@ -40,9 +40,9 @@ fn work_that_nobody_reads_is_left_out_and_buffers_are_shared() {
     assert_eq!(plan.bytes(), 4032, "a chain updated in place needs one buffer");
     let mut state = layout.allocate();
     state.set_f64(id, &[1.5; 1000]);
-    let mut arena = Memory::new(plan.bytes());
-    plan.run(&mut arena, &mut state);
-    assert!(plan.read::<f32>(&arena, &state, last).iter().all(|x| *x == 18.0));
+    let mut arena = Arena::new(plan.bytes());
+    plan.run(&mut arena, &mut state).unwrap();
+    assert!(plan.read::<f32>(&arena, &state, last).unwrap().iter().all(|x| *x == 18.0));
 }
 
 #[test]

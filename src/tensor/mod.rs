@@ -9,6 +9,8 @@ pub enum DType {
     F32,
     /// 64-bit floating point: the numeric reference, and counters that must not round.
     F64,
+    /// The upper half of a float32: activations and weights as a GPU stores them to compute faster.
+    BF16,
     /// Bytes: images as they are stored.
     U8,
     /// 32-bit unsigned integers: labels, indices, counters.
@@ -21,7 +23,16 @@ impl DType {
         match self {
             DType::F32 | DType::U32 => 4,
             DType::F64 => 8,
+            DType::BF16 => 2,
             DType::U8 => 1,
+        }
+    }
+
+    /// The type that sums, statistics, parameters and their gradients have beside activations of this type.
+    pub fn accumulator(self) -> DType {
+        match self {
+            DType::BF16 => DType::F32,
+            other => other,
         }
     }
 }
@@ -31,6 +42,7 @@ impl fmt::Display for DType {
         f.write_str(match self {
             DType::F32 => "f32",
             DType::F64 => "f64",
+            DType::BF16 => "bf16",
             DType::U8 => "u8",
             DType::U32 => "u32",
         })
@@ -48,6 +60,9 @@ impl Plain for f32 {
 }
 impl Plain for f64 {
     const DTYPE: DType = DType::F64;
+}
+impl Plain for half::bf16 {
+    const DTYPE: DType = DType::BF16;
 }
 impl Plain for u8 {
     const DTYPE: DType = DType::U8;

@@ -303,6 +303,7 @@ fn to_safetensors(dtype: DType) -> Dtype {
         DType::F64 => Dtype::F64,
         DType::U8 => Dtype::U8,
         DType::U32 => Dtype::U32,
+        DType::BF16 => Dtype::BF16,
     }
 }
 

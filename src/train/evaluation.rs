@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::material::{Images, ImagesState, Material};
+use crate::config::Precision;
 use crate::error::Result;
+use crate::gpu::Processor;
 use crate::nn::{Mode, Model, Network};
 use crate::ops::batch::{Augmentation, BatchSource};
 use crate::ops::evaluate::Counts;
-use crate::tape::{Memory, Plan, State, StateId, StateLayout, Tape, ValueId};
+use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
 /// State that says which step it is and which images its batch holds.
@@ -58,6 +60,30 @@ impl Clock {
     }
 }
 
+/// Some of the images that lie in a piece of state.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// Where they lie.
+    pub images: ImagesState,
+    /// Which of them.
+    pub indices: Vec<u32>,
+}
+
+impl Split {
+    /// All of `images`, which were declared as `declared`.
+    pub fn whole(declared: ImagesState, images: &Images) -> Self {
+        Self { images: declared, indices: (0..images.labels.len() as u32).collect() }
+    }
+}
+
+/// A tape that computes in `precision`; parameters, statistics and losses are f32 in each.
+pub(super) fn empty_tape(precision: Precision) -> Tape {
+    match precision {
+        Precision::F32 | Precision::Tf32 => Tape::new(DType::F32),
+        Precision::Bf16 => Tape::with_storage(DType::F32, DType::BF16),
+    }
+}
+
 /// A planned evaluation of some models on one split.
 #[derive(Debug, Default)]
 pub struct Evaluation {
@@ -73,15 +99,16 @@ impl Evaluation {
     /// # Errors
     /// If an operation refuses.
     pub fn new<'a>(
+        processor: &Processor,
+        precision: Precision,
         layout: &StateLayout,
         clock: &Clock,
         material: &Material,
-        images: ImagesState,
-        indices: Vec<u32>,
+        split: Split,
         models: impl Iterator<Item = (&'a Model, StateId)>,
     ) -> Result<Self> {
-        let mut tape = Tape::new(layout.entry(clock.rate).dtype);
-        let (pixels, labels) = clock.batch(&mut tape, layout, images, material, Augmentation::default(), 0)?;
+        let mut tape = empty_tape(precision);
+        let (pixels, labels) = clock.batch(&mut tape, layout, split.images, material, Augmentation::default(), 0)?;
         let valid = tape.state(layout, clock.valid);
         let mut counters = Vec::new();
         for (lane, (model, counter)) in models.enumerate() {
@@ -91,7 +118,7 @@ impl Evaluation {
             tape.evaluate(logits, labels, valid, value)?;
             counters.push(counter);
         }
-        Ok(Self { plan: Plan::new(&tape, layout), images: indices, counters })
+        Ok(Self { plan: Plan::on(processor, &tape, layout)?, images: split.indices, counters })
     }
 
     /// Bytes of arena that a batch needs.
@@ -105,30 +132,32 @@ impl Evaluation {
     }
 
     /// Runs through the split. The last batch is padded with its first image, and the padding is not counted.
-    pub fn run(&self, clock: &Clock, arena: &mut Memory, state: &mut State) -> Vec<Counts> {
-        for counter in &self.counters {
-            state.get_mut::<f64>(*counter).fill(0.0);
-        }
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn run(&self, clock: &Clock, arena: &mut Arena, state: &mut State) -> Result<Vec<Counts>> {
+        self.counters.iter().for_each(|counter| state.clear(*counter));
         let size = state.layout().entry(clock.indices).shape.count();
         for batch in self.images.chunks(size) {
             let indices = state.get_mut::<u32>(clock.indices);
             indices.fill(batch[0]);
             indices[..batch.len()].copy_from_slice(batch);
             state.get_mut::<u32>(clock.valid)[0] = batch.len() as u32;
-            self.plan.run(arena, state);
+            self.plan.run(arena, state)?;
         }
-        self.counters.iter().map(|counter| Counts::from_state(state.get::<f64>(*counter))).collect()
+        state.fetch(&self.counters)?;
+        Ok(self.counters.iter().map(|counter| Counts::from_state(state.get::<f64>(*counter))).collect())
     }
 }
 
 /// The name, the layers and the weights of a model that is there already.
 pub type Ready = (String, Network, BTreeMap<String, Vec<f32>>);
 
-/// Counts the hits of trained models on the test split.
+/// Counts the hits of trained models on the test split, on `processor`.
 ///
 /// # Errors
-/// If weights do not fit their network.
-pub fn evaluate(material: &Material, models: Vec<Ready>, batch: usize) -> Result<Vec<Counts>> {
+/// If weights do not fit their network, or a GPU fails.
+pub fn evaluate(processor: &Processor, material: &Material, models: Vec<Ready>, batch: usize) -> Result<Vec<Counts>> {
     if models.is_empty() {
         return Ok(Vec::new());
     }
@@ -142,14 +171,14 @@ pub fn evaluate(material: &Material, models: Vec<Ready>, batch: usize) -> Result
         let counters = Counts::declare(&mut layout, &format!("counts/{index}"), network.classes);
         ready.push((Model::declare(&mut layout, &format!("{index}"), &role, network, DType::F32), counters, tensors));
     }
-    let indices = (0..images.labels.len() as u32).collect();
+    let split = Split::whole(declared, images);
     let models = ready.iter().map(|(model, counters, _)| (model, *counters));
-    let evaluation = Evaluation::new(&layout, &clock, material, declared, indices, models)?;
-    let mut arena = Memory::new(evaluation.bytes());
-    let mut state = layout.allocate();
+    let evaluation = Evaluation::new(processor, Precision::F32, &layout, &clock, material, split, models)?;
+    let mut arena = Arena::on(processor, evaluation.bytes())?;
+    let mut state = layout.allocate_on(processor)?;
     state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
     for (model, _, tensors) in &mut ready {
         model.set(&mut state, &std::mem::take(tensors))?;
     }
-    Ok(evaluation.run(&clock, &mut arena, &mut state))
+    evaluation.run(&clock, &mut arena, &mut state)
 }

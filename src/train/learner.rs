@@ -161,6 +161,6 @@ impl Learner {
     /// Starts the sums of a new epoch.
     pub fn reset(&self, state: &mut State) {
         let sums = self.sums.iter().map(|(_, sum)| *sum);
-        sums.chain([self.loss, self.trained]).for_each(|id| state.get_mut::<f64>(id).fill(0.0));
+        sums.chain([self.loss, self.trained]).for_each(|id| state.clear(id));
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::records::{Accuracies, Spread, Summary, SummaryModel};
 use crate::config::Config;
+use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 
 /// One trained (or loaded) model on the test split.
@@ -32,7 +33,7 @@ pub fn per_class(counts: &Counts) -> Vec<f64> {
 }
 
 /// Gathers results over seeds: one row per role and method, in the order of their first appearance.
-pub fn summarise(config: &Config, classes: &[String], results: &[ModelResult]) -> Summary {
+pub fn summarise(processor: &Processor, config: &Config, classes: &[String], results: &[ModelResult]) -> Summary {
     let mut rows: Vec<(&ModelResult, Vec<&ModelResult>)> = Vec::new();
     for result in results {
         match rows.iter_mut().find(|(first, _)| first.role == result.role && first.trained_by == result.trained_by) {
@@ -61,7 +62,7 @@ pub fn summarise(config: &Config, classes: &[String], results: &[ModelResult]) -
     Summary {
         format: Summary::FORMAT.into(),
         name: config.name.clone(),
-        device: "cpu".into(),
+        device: processor.to_string(),
         seeds: config.train.seeds.clone(),
         classes: classes.to_vec(),
         models,

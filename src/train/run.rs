@@ -17,9 +17,11 @@ use super::stage::{Design, Enrolment, MemoryPlan, Stage};
 use super::stop::Stop;
 use super::trainer::Trainer;
 use super::weights::{self, ModelCard, Training};
-use crate::config::{Config, Device, TrainConfig};
+use crate::config::{Config, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
+use crate::host;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
@@ -76,6 +78,7 @@ impl Forecast {
 /// A run that is prepared: everything that can be wrong about the request has been looked at.
 #[derive(Debug)]
 pub struct Run {
+    processor: Processor,
     config: Config,
     material: Material,
     lineup: Lineup,
@@ -89,31 +92,33 @@ struct StagePlan {
 }
 
 impl Run {
-    /// Opens the data and builds the classroom.
+    /// Opens the data and builds the classroom, which is to be trained on `processor`.
     ///
     /// # Errors
     /// If the config asks for what cannot be had.
-    pub fn prepare(config: Config) -> Result<Self> {
-        config.check_device(Device::Cpu)?;
+    pub fn prepare(config: Config, processor: &Processor) -> Result<Self> {
+        config.check_device(processor)?;
         let material = Material::open(&config.data)?;
-        Self::with_material(config, material)
+        Self::with_material(config, material, processor)
     }
 
     /// As [`Run::prepare`], on `material` instead of the data that the config names.
     ///
     /// # Errors
     /// If a model cannot take the images, or weights do not fit.
-    pub fn with_material(config: Config, material: Material) -> Result<Self> {
+    pub fn with_material(config: Config, material: Material, processor: &Processor) -> Result<Self> {
         let lineup = Lineup::new(&config.classroom, &material)?;
-        Ok(Self { config, material, lineup })
+        let processor = processor.clone();
+        Ok(Self { processor, config, material, lineup })
     }
 
-    /// The stage in which the student learns, every weight drawn, those of the mentors too: for measuring.
+    /// The first stage of a phase, every weight drawn, those of the mentors too: for measuring.
     ///
     /// # Errors
-    /// If the stage cannot be recorded.
-    pub fn rehearse(&self) -> Result<Stage> {
-        let plan = StagePlan { phase: Phase::Distil, seed: self.config.train.seeds[0] };
+    /// If there is no such stage, or it cannot be recorded.
+    pub fn rehearse(&self, phase: Phase) -> Result<Stage> {
+        let plan = self.stages().into_iter().find(|plan| plan.phase == phase);
+        let plan = plan.ok_or_else(|| Error::request(format!("{} has no stage of {phase}", self.config.name)))?;
         let mut stage = self.record(plan)?;
         self.initialise(&mut stage, plan);
         for (mentor, place) in stage.mentors.iter().zip(1..) {
@@ -170,16 +175,16 @@ impl Run {
         self.train(session, None, planned, stop, observe)
     }
 
-    /// Takes up the run in `folder` and trains the rest.
+    /// Takes up the run in `folder` and trains the rest on `processor`.
     ///
     /// # Errors
     /// As [`Run::start`]; also if the folder is not a run's, or its checkpoint does not fit.
-    pub fn resume(folder: &Path, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
+    pub fn resume(folder: &Path, processor: &Processor, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
         let folder = RunFolder::open(folder)?;
         let path = folder.path().display().to_string();
         let config = Config::load(Some(&format!("{path}/config.toml")), &Default::default())?;
         let (session, position) = Session::resume(folder, &config)?;
-        let run = Self::prepare(config)?;
+        let run = Self::prepare(config, processor)?;
         let planned = run.planned_bytes()?;
         run.train(session, position, planned, stop, observe)
     }
@@ -200,7 +205,7 @@ impl Run {
             if seen != Some(plan.phase) {
                 let config = self.stage_config(plan);
                 let planned = self.design(plan, config)?.memory().bytes();
-                if let Some(available) = room::available_bytes().filter(|available| planned as u64 > *available) {
+                if let Some(available) = self.available_bytes()?.filter(|available| planned as u64 > *available) {
                     let with_batch = |batch_size| {
                         let config = TrainConfig { batch_size, ..config.clone() };
                         Ok(self.design(plan, &config)?.memory().bytes() as u64)
@@ -213,6 +218,14 @@ impl Run {
             }
         }
         Ok(most)
+    }
+
+    /// Bytes that a stage may take: of the host's memory, or of a GPU's that is left beside the data set.
+    fn available_bytes(&self) -> Result<Option<u64>> {
+        match self.processor.gpu() {
+            None => Ok(host::available_bytes()),
+            Some(device) => Ok(Some(device.memory()?.free.saturating_sub(self.material.bytes() as u64))),
+        }
     }
 
     fn train(
@@ -279,7 +292,7 @@ impl Run {
             results.extend(made);
         }
         self.in_order(&mut results);
-        let summary = summarise(&self.config, &self.material.classes, &results);
+        let summary = summarise(&self.processor, &self.config, &self.material.classes, &results);
         session.folder.write_summary(&summary)?;
         crate::report::write(&[&folder], &session.folder.report())?;
         session.finish()?;
@@ -289,7 +302,7 @@ impl Run {
 
     /// Records, plans and allocates a stage.
     fn record(&self, plan: StagePlan) -> Result<Stage> {
-        Ok(self.design(plan, self.stage_config(plan))?.allocate(&self.material))
+        self.design(plan, self.stage_config(plan))?.allocate(&self.material)
     }
 
     /// Records and plans a stage that is trained as `config` says.
@@ -319,7 +332,8 @@ impl Run {
                 (enrolments.collect(), lineup.mentors.iter().map(|m| (m.role.clone(), m.network.clone())).collect())
             }
         };
-        Design::new(&self.material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+        let Self { processor, material, .. } = self;
+        Design::new(processor, material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
     }
 
     fn stage_config(&self, plan: StagePlan) -> &TrainConfig {
@@ -396,7 +410,7 @@ impl Run {
             save_weights(&session.folder.mentor_weights(&mentor.role), &mentor.network, &tensors, card)?;
             models.push((mentor.role.clone(), mentor.network.clone(), tensors));
         }
-        let counts = evaluate(&self.material, models, self.config.train.batch_size)?;
+        let counts = evaluate(&self.processor, &self.material, models, self.config.train.batch_size)?;
         let ready = self.lineup.mentors.iter().filter(|mentor| mentor.ready);
         let result = |(mentor, counts): (&MentorPlan, Counts)| ModelResult {
             role: mentor.role.clone(),

@@ -3,18 +3,19 @@
 //! Pretraining is a stage whose learners are all mentors that need weights. Distillation is a stage per seed whose
 //! learners are the student once per method, so that all methods share one forward pass of the frozen mentors.
 
-use super::evaluation::{Clock, Evaluation};
+use super::evaluation::{Clock, Evaluation, Split, empty_tape};
 use super::learner::{Learner, Shared};
 use super::material::{ImagesState, Material};
 use super::schedule::Moment;
 use crate::config::TrainConfig;
 use crate::distill::{Lesson, Mentor, Taught};
 use crate::error::{Error, Result};
+use crate::gpu::Processor;
 use crate::nn::{Mode, Model};
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
 use crate::random::{Philox, Stream};
-use crate::tape::{Memory, OpTime, Plan, State, StateLayout, Tape};
+use crate::tape::{Arena, OpTime, Plan, State, StateLayout, Tape};
 use crate::tensor::DType;
 
 /// How a learner's loss is recorded.
@@ -44,7 +45,7 @@ pub struct Stage {
     config: TrainConfig,
     seed: u64,
     learn: Vec<u32>,
-    arena: Memory,
+    arena: Arena,
     train: Plan,
     validation: Option<Evaluation>,
     test: Evaluation,
@@ -64,6 +65,7 @@ struct Order {
 /// A stage that is recorded and planned, before it takes any memory.
 #[derive(Debug)]
 pub struct Design {
+    processor: Processor,
     learners: Vec<Learner>,
     mentors: Vec<Model>,
     layout: StateLayout,
@@ -95,12 +97,14 @@ impl MemoryPlan {
 }
 
 impl Design {
-    /// Records, differentiates and plans a stage. `mentors` are the frozen models with their roles, the first
-    /// `teachers` of them teachers.
+    /// Records, differentiates and plans a stage for `processor`. `mentors` are the frozen models with their roles, the
+    /// first `teachers` of them teachers.
     ///
     /// # Errors
     /// If the batch is larger than the training split, or an operation refuses.
+    #[allow(clippy::too_many_arguments)] // All that a stage is.
     pub fn new(
+        processor: &Processor,
         material: &Material,
         config: &TrainConfig,
         augmentation: Augmentation,
@@ -135,7 +139,7 @@ impl Design {
             teaching.push(enrolment.teach);
         }
 
-        let mut tape = Tape::new(float);
+        let mut tape = empty_tape(config.precision);
         let (images, labels) = clock.batch(&mut tape, &layout, train_images, material, augmentation, seed)?;
         let (valid, rate) = (tape.state(&layout, clock.valid), tape.state(&layout, clock.rate));
         let shared = Shared { images, labels, valid, rate };
@@ -156,18 +160,18 @@ impl Design {
             };
             learner.record(&mut tape, &mut layout, shared, config, teach, lesson)?;
         }
-        let train = Plan::new(&tape, &layout);
-        let counted = || learners.iter().map(|learner| (&learner.model, learner.evaluated));
-        let all_test = (0..material.test.labels.len() as u32).collect();
-        let test = Evaluation::new(&layout, &clock, material, test_images, all_test, counted())?;
-        let held_out = material.validation.clone();
-        let validation = match held_out.is_empty() {
-            true => None,
-            false => Some(Evaluation::new(&layout, &clock, material, train_images, held_out, counted())?),
+        let train = Plan::on(processor, &tape, &layout)?;
+        let evaluation = |split: Split| {
+            let counted = learners.iter().map(|learner| (&learner.model, learner.evaluated));
+            Evaluation::new(processor, config.precision, &layout, &clock, material, split, counted)
         };
+        let test = evaluation(Split::whole(test_images, &material.test))?;
+        let held_out = Split { images: train_images, indices: material.validation.clone() };
+        let validation = if held_out.indices.is_empty() { None } else { Some(evaluation(held_out)?) };
         let images = [train_images, test_images];
         let config = config.clone();
-        Ok(Self { learners, mentors, layout, config, seed, train, validation, test, clock, images })
+        let processor = processor.clone();
+        Ok(Self { processor, learners, mentors, layout, config, seed, train, validation, test, clock, images })
     }
 
     /// What the stage needs.
@@ -177,27 +181,30 @@ impl Design {
     }
 
     /// Allocates the stage. `material` is what it was designed for.
-    pub fn allocate(self, material: &Material) -> Stage {
+    ///
+    /// # Errors
+    /// If a GPU has not so much memory.
+    pub fn allocate(self, material: &Material) -> Result<Stage> {
         let memory = self.memory();
-        let mut state = self.layout.allocate();
+        let mut state = self.layout.allocate_on(&self.processor)?;
         for (declared, images) in self.images.iter().zip([&material.train, &material.test]) {
             state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
         }
-        Stage {
+        Ok(Stage {
             learners: self.learners,
             mentors: self.mentors,
             state,
             config: self.config,
             seed: self.seed,
             learn: material.learn.clone(),
-            arena: Memory::new(memory.arena),
+            arena: Arena::on(&self.processor, memory.arena)?,
             train: self.train,
             validation: self.validation,
             test: self.test,
             clock: self.clock,
             memory,
             order: Order { epoch: None, places: vec![(0, 0); material.learn.len()] },
-        }
+        })
     }
 }
 
@@ -235,7 +242,8 @@ impl Stage {
     /// As said.
     pub fn step(&mut self, epoch: u32, step: usize) -> Result<()> {
         self.set_clock(epoch, step);
-        self.train.run(&mut self.arena, &mut self.state);
+        self.train.run(&mut self.arena, &mut self.state)?;
+        self.learners.iter().try_for_each(|learner| self.state.fetch(&[learner.loss, learner.broken]))?;
         let broken = self.learners.iter().find(|learner| {
             let loss = self.state.get::<f64>(learner.loss)[0];
             self.state.get::<u32>(learner.broken)[0] != 0 || !loss.is_finite()
@@ -257,7 +265,10 @@ impl Stage {
     }
 
     /// As [`Stage::step`], with the time of every operation.
-    pub fn profile(&mut self, epoch: u32, step: usize) -> Vec<OpTime> {
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn profile(&mut self, epoch: u32, step: usize) -> Result<Vec<OpTime>> {
         self.set_clock(epoch, step);
         self.train.profile(&mut self.arena, &mut self.state)
     }
@@ -280,12 +291,19 @@ impl Stage {
     }
 
     /// Counts every learner's hits on the validation split; `None` without one.
-    pub fn validate(&mut self) -> Option<Vec<Counts>> {
-        self.validation.as_ref().map(|evaluation| evaluation.run(&self.clock, &mut self.arena, &mut self.state))
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn validate(&mut self) -> Result<Option<Vec<Counts>>> {
+        let Self { validation, clock, arena, state, .. } = self;
+        validation.as_ref().map(|evaluation| evaluation.run(clock, arena, state)).transpose()
     }
 
     /// Counts every learner's hits on the test split.
-    pub fn test(&mut self) -> Vec<Counts> {
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn test(&mut self) -> Result<Vec<Counts>> {
         self.test.run(&self.clock, &mut self.arena, &mut self.state)
     }
 

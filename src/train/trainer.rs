@@ -52,7 +52,7 @@ impl Trainer<'_> {
                 let finished = epoch as usize * steps + step + 1;
                 observe(&Event::Step { done: finished });
                 if (step + 1).is_multiple_of(RUNNING_EVERY) {
-                    observe(&running(stage));
+                    observe(&running(stage)?);
                 }
                 // At an epoch's end the epoch is closed first: its lines belong to what is saved.
                 if step + 1 < steps {
@@ -79,7 +79,7 @@ impl Trainer<'_> {
                 return Err(stopped(self.session.folder.path(), finished));
             }
         }
-        Ok(last.unwrap_or_else(|| stage.test()))
+        last.map_or_else(|| stage.test(), Ok)
     }
 
     /// Validates, tests where that is due, and writes the epoch's lines. The test split is looked at when a model is at its
@@ -90,7 +90,8 @@ impl Trainer<'_> {
         epoch: u32,
         observe: &mut Observer<'_>,
     ) -> Result<Option<Vec<Counts>>> {
-        let validated = stage.validate();
+        let validated = stage.validate()?;
+        stage.state.fetch_all()?;
         let accuracy = |counts: &Counts| counts.top1 / counts.images;
         let improved: Vec<bool> = match &validated {
             None => vec![false; stage.learners.len()],
@@ -100,7 +101,7 @@ impl Trainer<'_> {
             }
         };
         let is_last = epoch + 1 == stage.config().epochs;
-        let tested = (is_last || improved.contains(&true)).then(|| stage.test());
+        let tested = (is_last || improved.contains(&true)).then(|| stage.test()).transpose()?;
         if let (Some(validated), Some(tested)) = (&validated, &tested) {
             for index in (0..improved.len()).filter(|index| improved[*index]) {
                 let best = stage.learners[index].best;
@@ -158,7 +159,8 @@ impl Trainer<'_> {
         })
     }
 
-    fn save(&mut self, stage: &Stage, step: usize, stopped: bool, observe: &mut Observer<'_>) -> Result<()> {
+    fn save(&mut self, stage: &mut Stage, step: usize, stopped: bool, observe: &mut Observer<'_>) -> Result<()> {
+        stage.state.fetch_all()?;
         let place = Place { stage: self.number, phase: self.phase, step, stopped };
         self.session.save(stage, place, self.results)?;
         observe(&Event::Checkpoint { step: step as u64 });
@@ -167,12 +169,13 @@ impl Trainer<'_> {
 }
 
 /// How well each learner does on the training images of the epoch so far.
-fn running(stage: &Stage) -> Event {
+fn running(stage: &mut Stage) -> Result<Event> {
+    stage.learners.iter().try_for_each(|learner| stage.state.fetch(&[learner.trained]))?;
     let accuracy = |learner: &Learner| {
         let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
         (learner.model.role.clone(), learner.method.clone(), trained.top1 / trained.images)
     };
-    Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() }
+    Ok(Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() })
 }
 
 /// How a learner used its mentors in an epoch.

@@ -1,9 +1,12 @@
 //! Sums over the steps of an epoch: `total += x`, in f64, in state. How losses, ranks and temperatures reach the logs
 //! without a read per step.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::DType;
 use crate::with_float;
 
@@ -33,5 +36,10 @@ impl Operation for Accumulate {
         with_float!(frame.input_dtype(0), T => {
             frame.output::<f64>(0).iter_mut().zip(frame.input::<T>(0)).for_each(|(total, x)| *total += x.to_f64());
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher);
+        Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! Addition of two values of one shape: `y = a + b`. The gradient of both is that of `y`.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Debug)]
@@ -47,5 +49,10 @@ impl Operation for Add {
             let first = frame.input_ptr::<T>(0);
             cpu::add(first, frame.input::<T>(1), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher);
+        Ok(())
     }
 }

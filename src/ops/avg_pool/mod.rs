@@ -3,14 +3,16 @@
 //! Sliding windows as PyTorch's `AvgPool2d` (the padding counts or not), or as even a partition as can be as in
 //! `AdaptiveAvgPool2d`, of which global average pooling is the case of one window.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ops::windows::Windows;
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Pooling;
@@ -96,6 +98,11 @@ impl Operation for AvgPool {
             cpu::avg_pool(Level::current(), self.0, frame.input::<T>(0), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::avg_pool(launcher, self.0);
+        Ok(())
+    }
 }
 
 impl Operation for AvgPoolGradient {
@@ -112,6 +119,11 @@ impl Operation for AvgPoolGradient {
             let addend = self.addend.then(|| frame.input::<T>(1));
             cpu::gradient(Level::current(), self.pooling, frame.input::<T>(0), addend, frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self.pooling, self.addend);
+        Ok(())
     }
 }
 

@@ -5,12 +5,15 @@
 //! black on all sides, cropped back to its size at a random place, and mirrored with probability one half (torchvision's
 //! `RandomCrop(size, padding)` and `RandomHorizontalFlip`). The draws depend on seed, step and position alone.
 
+pub(super) mod cases;
+mod cuda;
+
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::random::{Philox, Stream};
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -72,9 +75,8 @@ impl Tape {
             })
             .collect();
         let images = self.shape(source.indices).count();
-        let float = self.float();
         let outputs = [
-            ("images", float, Shape::from([images, shape[1], shape[2], channels])),
+            ("images", self.storage(), Shape::from([images, shape[1], shape[2], channels])),
             ("labels", DType::U32, Shape::from([images])),
         ];
         let op = Batch { table, augmentation, generator: Philox::new(seed, Stream::Augment) };
@@ -126,6 +128,11 @@ impl Operation for Batch {
                 self.fill(&images[index * size..(index + 1) * size], shape, self.draw(step, position), out);
             });
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self);
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a batch holds, and that its draws are even and repeatable.
 
 use super::*;
-use crate::tape::{Memory, Plan, StateLayout};
+use crate::tape::{Arena, Plan, StateLayout};
 
 const SIZE: usize = 6;
 
@@ -28,13 +28,13 @@ fn batches(augmentation: Augmentation, steps: u32) -> Vec<Vec<f32>> {
     }
     state.get_mut::<u32>(labels).copy_from_slice(&[5, 6, 7]);
     state.get_mut::<u32>(indices).copy_from_slice(&[2, 0, 2, 1]);
-    let mut arena = Memory::new(plan.bytes());
+    let mut arena = Arena::new(plan.bytes());
     (0..steps)
         .map(|now| {
             state.get_mut::<u32>(step)[0] = now;
-            plan.run(&mut arena, &mut state);
-            assert_eq!(plan.read::<u32>(&arena, &state, y), [7, 5, 7, 6]);
-            plan.read::<f32>(&arena, &state, x).to_vec()
+            plan.run(&mut arena, &mut state).unwrap();
+            assert_eq!(plan.read::<u32>(&arena, &state, y).unwrap(), [7, 5, 7, 6]);
+            plan.read::<f32>(&arena, &state, x).unwrap().to_vec()
         })
         .collect()
 }

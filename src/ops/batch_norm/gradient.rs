@@ -4,23 +4,25 @@ use std::sync::Arc;
 
 use super::cpu;
 use super::cpu_gradient::{self, Inputs, Mask, Outputs};
+use super::cuda;
 use super::{BatchNorm, BatchNormOptions};
+use crate::error::Result;
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::with_float;
 
 /// Inputs: x, upstream, gamma, beta, mean, inv_std, the mean's rest, then the forward's output where the ReLU's mask needs
 /// it, then the addend. Outputs: dx, dgamma, dbeta, then the residual's gradient where it is not the upstream one itself.
 #[derive(Clone, Copy, Debug)]
-struct BatchNormGradient {
-    options: BatchNormOptions,
+pub(super) struct BatchNormGradient {
+    pub(super) options: BatchNormOptions,
     /// The ReLU's mask is read from the output, which a residual is part of.
-    mask_from_output: bool,
+    pub(super) mask_from_output: bool,
     /// Sums per channel are needed: for the parameters, or for the statistics' own gradient.
-    sums: bool,
-    residual: bool,
-    addend: bool,
+    pub(super) sums: bool,
+    pub(super) residual: bool,
+    pub(super) addend: bool,
 }
 
 pub(super) fn record(
@@ -48,8 +50,9 @@ pub(super) fn record(
     if op.mask_from_output {
         inputs.push(y);
     }
-    let (dtype, shape, per_channel) = (tape.dtype(x), tape.shape(x), tape.shape(gamma));
-    let mut outputs = vec![("dx", dtype, shape), ("dgamma", dtype, per_channel), ("dbeta", dtype, per_channel)];
+    let (dtype, shape) = (tape.dtype(x), tape.shape(x));
+    let (float, per_channel) = (dtype.accumulator(), tape.shape(gamma));
+    let mut outputs = vec![("dx", dtype, shape), ("dgamma", float, per_channel), ("dbeta", float, per_channel)];
     if op.residual {
         outputs.push(("dresidual", dtype, shape));
     }
@@ -138,5 +141,14 @@ impl Operation for BatchNormGradient {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.run_on::<T>(frame));
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        cuda::gradient_workspace(self, signature)
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self);
+        Ok(())
     }
 }

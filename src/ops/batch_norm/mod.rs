@@ -4,15 +4,20 @@
 //!
 //! In training `mean` and `var` (biased) are those of the batch, and `running = (1 - momentum) * running + momentum *
 //! new`, with the unbiased variance; otherwise they are the running ones. This is PyTorch's `BatchNorm2d`.
+//!
+//! Beside activations in bf16, parameters and statistics are float32.
 
+pub(super) mod cases;
 pub mod cpu;
 pub mod cpu_gradient;
+mod cuda;
 mod gradient;
+mod matrix;
 
 use crate::error::{Error, Result};
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -68,22 +73,23 @@ impl Tape {
         options: BatchNormOptions,
     ) -> Result<ValueId> {
         let (dtype, shape) = (self.dtype(x), self.shape(x));
+        let float = dtype.accumulator();
         let per_channel = Shape::from([shape.channels()]);
         let BatchNormState { gamma, beta, running_mean, running_var } = state;
         for (id, what) in [(gamma, "weight"), (beta, "bias"), (running_mean, "mean"), (running_var, "variance")] {
-            if self.shape(id) != per_channel || self.dtype(id) != dtype {
+            if self.shape(id) != per_channel || self.dtype(id) != float {
                 return Err(Error::request(format!(
-                    "batch_norm of {shape} ({dtype}) needs a {what} of {per_channel}, got {} ({})",
+                    "batch_norm of {shape} ({dtype}) needs a {what} of {per_channel} ({float}), got {} ({})",
                     self.shape(id),
                     self.dtype(id)
                 )));
             }
         }
         if let Some(residual) = residual
-            && self.shape(residual) != shape
+            && (self.shape(residual) != shape || self.dtype(residual) != dtype)
         {
-            let other = self.shape(residual);
-            return Err(Error::request(format!("batch_norm of {shape} cannot add a residual of {other}")));
+            let other = format!("{} ({})", self.shape(residual), self.dtype(residual));
+            return Err(Error::request(format!("batch_norm of {shape} ({dtype}) cannot add a residual of {other}")));
         }
         if options.training && shape.rows() < 2 {
             return Err(Error::request(format!("batch_norm of {shape}: one value per channel has no variance"))
@@ -91,9 +97,9 @@ impl Tape {
         }
         let op = BatchNorm { options, residual: residual.is_some() };
         let y = self.declare("batch_norm", dtype, shape);
-        let mean = self.declare("batch_mean", dtype, per_channel);
-        let inv_std = self.declare("batch_inv_std", dtype, per_channel);
-        let rest = self.declare("batch_mean_rest", dtype, per_channel);
+        let mean = self.declare("batch_mean", float, per_channel);
+        let inv_std = self.declare("batch_inv_std", float, per_channel);
+        let rest = self.declare("batch_mean_rest", float, per_channel);
         let mut inputs = vec![x, gamma, beta];
         if options.training {
             inputs.extend(residual);
@@ -173,6 +179,15 @@ impl Operation for BatchNorm {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.run_on::<T>(frame));
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        cuda::workspace(self, signature)
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::batch_norm(launcher, self);
+        Ok(())
     }
 }
 

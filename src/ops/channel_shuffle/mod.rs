@@ -1,11 +1,13 @@
 //! Channel shuffle: with `g` groups, output channel `(c % (C/g)) * g + c / (C/g)` is input channel `c`. In PyTorch
 //! `view(N, g, C/g, H, W).transpose(1, 2)` (Zhang et al.: "ShuffleNet", 2017). The gradient shuffles with `C/g` groups.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,11 @@ impl Operation for ChannelShuffle {
         with_float!(frame.output_dtype(0), T => {
             cpu::shuffle(Level::current(), self.groups, channels, frame.input::<T>(0), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch_shuffle(launcher, self.groups);
+        Ok(())
     }
 }
 

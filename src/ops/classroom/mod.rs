@@ -12,7 +12,9 @@
 //!
 //! Nothing flows through ranks, weights, temperatures or mentors.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ pub use standing::{ClassroomOptions, Mentoring, Ranking, Scope};
 
 use crate::error::{Error, Result};
 use crate::ops::cross_entropy::{check_labels, saved_gradient};
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -112,5 +114,14 @@ impl Operation for Classroom {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => cpu::run::<T>(&self.options, frame));
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        cuda::Layout::new(signature.inputs[0].1.rows(), signature.inputs.len() - 1).bytes()
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, &self.options);
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::*;
 use crate::tape::check::{check_gradients_from, random};
-use crate::tape::{Memory, Plan, StateLayout};
+use crate::tape::{Arena, Plan, StateLayout, launches};
 use crate::tensor::DType;
 
 const IMAGES: usize = 5;
@@ -68,10 +68,10 @@ fn compute_for(options: &ClassroomOptions, student: &[f64], images: Range<usize>
         let logits: Vec<f64> = elements.clone().map(|index| logit(network, index)).collect();
         state.set_f64(*id, &logits);
     }
-    let mut arena = Memory::new(plan.bytes());
-    plan.run(&mut arena, &mut state);
+    let mut arena = Arena::new(plan.bytes());
+    plan.run(&mut arena, &mut state).unwrap();
     let [loss, gradient, terms, ranks, weights, temperatures, active] =
-        read.map(|id| plan.read_f64(&arena, &state, id));
+        read.map(|id| plan.read_f64(&arena, &state, id).unwrap());
     Found { loss: loss[0], gradient, terms, ranks, weights, temperatures, active }
 }
 
@@ -258,6 +258,25 @@ fn older_ranks_weigh_by_order() {
     assert_eq!(found.active, [1.0, 0.0, 1.0]);
     let expected = [1.0 + 12.0 * 0.2, 1.0, 1.0 + 12.0 * 0.1];
     assert!(found.temperatures.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{:?}", found.temperatures);
+}
+
+/// Whatever the options: no launch more, and nothing in between for the host to do.
+#[test]
+fn a_gpu_does_it_in_two_launches() {
+    for options in variants() {
+        let mut layout = StateLayout::new();
+        let ids = std::array::from_fn::<_, { 1 + MENTORS }, _>(|n| {
+            layout.declare(format!("logits {n}"), DType::F32, [IMAGES, CLASSES])
+        });
+        let labels = layout.declare("labels", DType::U32, [IMAGES]);
+        let mut tape = Tape::new(DType::F32);
+        let values = ids.map(|id| tape.state(&layout, id));
+        let labels = tape.state(&layout, labels);
+        let loss = tape.classroom_loss(values[0], &values[1..], labels, &options).unwrap();
+        tape.keep(loss.loss);
+        let kernels: Vec<String> = launches(&tape, &layout).unwrap().into_iter().map(|launch| launch.kernel).collect();
+        assert_eq!(kernels, ["classroom_ranks_f32", "classroom_loss_f32"], "{options:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Concatenation along the channels. The gradient of an input is its slice of the upstream one.
 
+pub(super) mod cases;
+mod cuda;
+
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, clear_columns, copy_columns};
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -145,6 +148,11 @@ impl Operation for Concat {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.run_on::<T>(frame));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self);
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
 
 mod algorithm;
+pub(super) mod cases;
+mod cuda;
 mod cut;
 mod depthwise;
 mod dgrad;
@@ -11,6 +13,7 @@ mod geometry;
 mod operation;
 mod product;
 mod taps;
+pub(super) mod tensor_cases;
 mod tile;
 mod wgrad;
 mod winograd;

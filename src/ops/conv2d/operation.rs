@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Conv2dGeometry, DgradPlan, FpropPlan, WgradPlan};
+use super::{Conv2dGeometry, DgradPlan, FpropPlan, WgradPlan, cuda};
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -31,17 +31,22 @@ impl Default for Conv2dOptions {
 #[derive(Debug)]
 struct Conv2d {
     geometry: Conv2dGeometry,
+    tf32: bool,
     plan: FpropPlan,
 }
 
 #[derive(Debug)]
 struct Conv2dDgrad {
+    geometry: Conv2dGeometry,
+    tf32: bool,
     plan: Arc<DgradPlan>,
     with_addend: bool,
 }
 
 #[derive(Debug)]
 struct Conv2dWgrad {
+    geometry: Conv2dGeometry,
+    tf32: bool,
     plan: WgradPlan,
 }
 
@@ -82,25 +87,28 @@ impl Tape {
             dilation: options.dilation,
             groups: options.groups,
         };
-        self.record_convolution(x, weight, bias, geometry.checked()?, "conv2d")
+        let tf32 = self.tf32();
+        self.record_convolution(x, weight, bias, geometry.checked()?, tf32, "conv2d")
     }
 
-    /// Records a convolution of checked geometry; a linear layer is one over a single pixel.
+    /// Records a convolution of checked geometry, which may use TF32 or not; a linear layer is one over a single pixel.
     pub(crate) fn record_convolution(
         &mut self,
         x: ValueId,
         weight: ValueId,
         bias: Option<ValueId>,
         geometry: Conv2dGeometry,
+        tf32: bool,
         name: &str,
     ) -> Result<ValueId> {
         let [rows, columns] = geometry.output();
         let shape = Shape::from([geometry.batch, rows, columns, geometry.out_channels]);
         let dtype = self.dtype(x);
-        let plan = with_float!(dtype, T => FpropPlan::new::<T>(&geometry));
+        // The CPU's plan; bf16 never runs there.
+        let plan = with_float!(dtype.accumulator(), T => FpropPlan::new::<T>(&geometry));
         let mut inputs = vec![x, weight];
         inputs.extend(bias);
-        Ok(self.record_one(Conv2d { geometry, plan }, &inputs, name, dtype, shape))
+        Ok(self.record_one(Conv2d { geometry, tf32, plan }, &inputs, name, dtype, shape))
     }
 }
 
@@ -139,12 +147,13 @@ impl Operation for Conv2d {
         let dtype = tape.dtype(x);
         let bias = wanted.get(2).copied().unwrap_or(false);
         if wanted[1] || bias {
-            let plan = with_float!(dtype, T => WgradPlan::new::<T>(&self.geometry));
-            let mut outputs = vec![("d_weight", dtype, tape.shape(weight))];
+            let plan = with_float!(dtype.accumulator(), T => WgradPlan::new::<T>(&self.geometry));
+            let mut outputs = vec![("d_weight", dtype.accumulator(), tape.shape(weight))];
             if bias {
-                outputs.push(("d_bias", dtype, tape.shape(node.inputs[2])));
+                outputs.push(("d_bias", dtype.accumulator(), tape.shape(node.inputs[2])));
             }
-            let made = tape.record(Conv2dWgrad { plan }, &[x, upstream], &outputs);
+            let made =
+                tape.record(Conv2dWgrad { geometry: self.geometry, tf32: self.tf32, plan }, &[x, upstream], &outputs);
             gradients[1] = Some(made[0]);
             if bias {
                 gradients[2] = Some(made[1]);
@@ -152,8 +161,8 @@ impl Operation for Conv2d {
         }
         // Last, so that a gradient of `x` that is there already can be added in the same pass.
         if wanted[0] {
-            let plan = Arc::new(with_float!(dtype, T => DgradPlan::new::<T>(&self.geometry)));
-            let op = Conv2dDgrad { plan, with_addend: false };
+            let plan = Arc::new(with_float!(dtype.accumulator(), T => DgradPlan::new::<T>(&self.geometry)));
+            let op = Conv2dDgrad { geometry: self.geometry, tf32: self.tf32, plan, with_addend: false };
             gradients[0] = Some(tape.record_one(op, &[upstream, weight], "d_x", dtype, tape.shape(x)));
         }
         Ok(gradients)
@@ -165,6 +174,10 @@ impl Operation for Conv2d {
             let (x, weight, y) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
             self.plan.run(x, weight, bias, y, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::fprop(launcher, &self.geometry, self.tf32)
     }
 }
 
@@ -182,7 +195,8 @@ impl Operation for Conv2dDgrad {
     }
 
     fn with_addend(&self) -> Option<Arc<dyn Operation>> {
-        (!self.with_addend).then(|| Arc::new(Self { plan: self.plan.clone(), with_addend: true }) as Arc<dyn Operation>)
+        let op = Self { geometry: self.geometry, tf32: self.tf32, plan: self.plan.clone(), with_addend: true };
+        (!self.with_addend).then(|| Arc::new(op) as Arc<dyn Operation>)
     }
 
     fn run(&self, frame: &Frame<'_>) {
@@ -191,6 +205,10 @@ impl Operation for Conv2dDgrad {
             let (dy, weight, dx) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
             self.plan.run(dy, weight, addend, dx, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::dgrad(launcher, &self.geometry, self.tf32)
     }
 }
 
@@ -213,6 +231,14 @@ impl Operation for Conv2dWgrad {
             let (x, dy, dw) = (frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
             self.plan.run(x, dy, dw, bias, &mut frame.workspace::<T>()[..self.plan.workspace_len()]);
         });
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        cuda::wgrad_workspace(&self.geometry, float(signature), self.tf32, signature.outputs.len() > 1)
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::wgrad(launcher, &self.geometry, self.tf32)
     }
 }
 

@@ -4,10 +4,13 @@
 //! Inception architecture", 2016, section 7). The gradient, `(softmax(z) - t) / B`, falls out of the forward pass and
 //! is saved there.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
-use crate::ops::distribution;
+use crate::ops::{distribution, row_kernels};
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -73,6 +76,15 @@ impl Operation for CrossEntropy {
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.compute(
             frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0), frame.output::<T>(1)));
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        row_kernels::loss_workspace(signature.inputs[0].1.rows())
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self);
+        Ok(())
     }
 }
 

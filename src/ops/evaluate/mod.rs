@@ -1,11 +1,14 @@
 //! Counters for a classifier: images seen, sum of cross-entropies, hits among the first and the first five, and hits and
 //! images per class. They are state in f64, so nothing is read back while a run goes on.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::Result;
 use crate::ops::cross_entropy::check_labels;
 use crate::ops::distribution;
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, StateId, StateLayout, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Signature, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 use crate::with_float;
 
@@ -87,6 +90,15 @@ impl Operation for Evaluate {
         let classes = frame.input_shape(0).channels();
         let counters = frame.output::<f64>(0);
         with_float!(frame.input_dtype(0), T => count(frame.input::<T>(0), classes, labels, valid, counters));
+    }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        cuda::workspace(signature.inputs[0].1.rows())
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher);
+        Ok(())
     }
 }
 

@@ -1,7 +1,11 @@
 //! A constant: every element has one value. Where a backward pass starts (the gradient of a loss by itself is one).
 
+pub(super) mod cases;
+
+use crate::error::Result;
+use crate::ops::packs::{lanes, launch};
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -25,5 +29,12 @@ impl Operation for Fill {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => frame.output::<T>(0).fill(T::from_f64(self.value)));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        let (dtype, count) = (launcher.output_dtype(0), launcher.output_shape(0).count());
+        let arguments = vec![launcher.output(0), (self.value as f32).into(), count.into()];
+        launch(launcher, format!("fill_{dtype}"), count.div_ceil(lanes(dtype)), arguments);
+        Ok(())
     }
 }

@@ -4,12 +4,16 @@
 //! The gradient of the student's logits, `(T/B) (softmax(z_S / T) - softmax(z_m / T))`, is saved by the forward pass.
 //! The mentor is a constant: no gradient flows to it.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::ops::cross_entropy::saved_gradient;
 use crate::ops::distribution;
+use crate::ops::row_kernels;
 use crate::ops::softmax::check_temperature;
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -101,12 +105,21 @@ impl Operation for KlDivergence {
             frame.output::<T>(0)[0] = T::from_f64(self.temperature * self.temperature * sum / images);
         });
     }
+
+    fn gpu_workspace(&self, signature: &Signature) -> usize {
+        row_kernels::loss_workspace(signature.inputs[0].1.rows())
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self);
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::tape::check::{check_gradients, random};
-    use crate::tape::{Memory, Plan, StateLayout, Tape};
+    use crate::tape::{Arena, Plan, StateLayout, Tape};
     use crate::tensor::{DType, Shape};
 
     #[test]
@@ -134,8 +147,8 @@ mod tests {
         let mut state = layout.allocate();
         let logits = [0, 1].map(|tensor| (0..24).map(|index| random(9, tensor, index)).collect::<Vec<f64>>());
         ids.iter().zip(&logits).for_each(|(id, values)| state.set_f64(*id, values));
-        let mut arena = Memory::new(plan.bytes());
-        plan.run(&mut arena, &mut state);
+        let mut arena = Arena::new(plan.bytes());
+        plan.run(&mut arena, &mut state).unwrap();
         let mut expected = 0.0;
         for image in 0..4 {
             let p = |logits: &[f64], class: usize| {
@@ -147,7 +160,7 @@ mod tests {
                 expected += temperature * temperature / 4.0 * mentor * (mentor / student).ln();
             }
         }
-        let found = plan.read_f64(&arena, &state, loss)[0];
+        let found = plan.read_f64(&arena, &state, loss).unwrap()[0];
         assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} is not {expected}");
     }
 }

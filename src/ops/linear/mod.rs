@@ -1,4 +1,4 @@
-//! The linear layer `y = x W + b`: a convolution over a single pixel.
+//! The linear layer `y = x W + b`: a convolution over a single pixel, always in the full precision of its type.
 
 use crate::error::{Error, Result};
 use crate::ops::conv2d::Conv2dGeometry;
@@ -22,7 +22,7 @@ impl Tape {
                 .help("expected x [N, C], weights [C, K] and a bias [K]"));
         }
         let geometry = Conv2dGeometry::linear(images, matrix[0], matrix[1]).checked()?;
-        let y = self.record_convolution(x, weight, bias, geometry, "linear")?;
+        let y = self.record_convolution(x, weight, bias, geometry, false, "linear")?;
         self.view(y, [images, matrix[1]])
     }
 }

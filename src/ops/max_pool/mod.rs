@@ -1,13 +1,15 @@
 //! Maximum pooling over square windows: `y[o] = max of x over window o` (PyTorch's `MaxPool2d`). The gradient of a
 //! window goes to its first maximum in row-major order.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use crate::error::Result;
 use crate::ops::avg_pool::images;
 use crate::ops::windows::Windows;
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Pooling;
@@ -60,6 +62,11 @@ impl Operation for MaxPool {
             cpu::max_pool(Level::current(), self.0, frame.input::<T>(0), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::max_pool(launcher, self.0);
+        Ok(())
+    }
 }
 
 impl Operation for MaxPoolGradient {
@@ -72,6 +79,11 @@ impl Operation for MaxPoolGradient {
             let [upstream, x, y] = [0, 1, 2].map(|index| frame.input::<T>(index));
             cpu::gradient(Level::current(), self.0, upstream, x, y, frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self.0);
+        Ok(())
     }
 }
 

@@ -2,12 +2,14 @@
 //! `stride`-th pixel, and zero channels on both sides to make up the width. In PyTorch
 //! `F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, pad, pad))`.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use crate::error::{Error, Result};
 use crate::ops::avg_pool::images;
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Geometry;
@@ -61,6 +63,11 @@ impl Operation for OptionAShortcut {
             cpu::shortcut(Level::current(), self.0, frame.input::<T>(0), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::shortcut(launcher, self.0);
+        Ok(())
+    }
 }
 
 impl Operation for OptionAShortcutGradient {
@@ -72,6 +79,11 @@ impl Operation for OptionAShortcutGradient {
         with_float!(frame.output_dtype(0), T => {
             cpu::gradient(Level::current(), self.0, frame.input::<T>(0), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self.0);
+        Ok(())
     }
 }
 

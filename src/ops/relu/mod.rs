@@ -1,13 +1,15 @@
 //! Rectified linear unit: `y = max(0, x)`, with the gradient `upstream where y > 0, else 0` (PyTorch's choice at 0).
 //! After a BatchNorm it is fused there; see [`crate::ops::batch_norm`].
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Debug)]
@@ -60,6 +62,11 @@ impl Operation for Relu {
             unsafe { cpu::relu(Level::current(), y.len(), x, y.as_mut_ptr()) }
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::relu(launcher);
+        Ok(())
+    }
 }
 
 impl Operation for ReluGradient {
@@ -84,6 +91,11 @@ impl Operation for ReluGradient {
             // SAFETY: inputs and output have one shape.
             unsafe { cpu::gradient(Level::current(), dx.len(), upstream, y, addend, dx.as_mut_ptr()) }
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self.addend);
+        Ok(())
     }
 }
 

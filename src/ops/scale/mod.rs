@@ -1,8 +1,11 @@
 //! Multiplication by a number: `y = factor * x`, where the factor is a constant or a scalar value of the tape.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -21,16 +24,20 @@ impl Tape {
         self.record_one(Scale { factor }, &[x], "scaled", dtype, shape)
     }
 
-    /// `factor * x` where `factor` is a scalar value: how a loss passes on the gradient it saved. It has no gradient
+    /// `factor * x` where `factor` is a scalar value (float32 beside bf16): how a loss passes on the gradient it saved. It has no gradient
     /// of its own (that would be a second derivative).
     ///
     /// # Errors
-    /// If `factor` is not a scalar.
+    /// If `factor` is not a scalar, or of another type than sums of `x` are.
     pub fn scale_by(&mut self, x: ValueId, factor: ValueId) -> Result<ValueId> {
         if self.shape(factor).count() != 1 {
             return Err(Error::request(format!("a factor is a scalar, not of shape {}", self.shape(factor))));
         }
         let (dtype, shape) = (self.dtype(x), self.shape(x));
+        if self.dtype(factor) != dtype.accumulator() {
+            let (wanted, got) = (dtype.accumulator(), self.dtype(factor));
+            return Err(Error::request(format!("a factor of {shape} ({dtype}) is {wanted}, not {got}")));
+        }
         Ok(self.record_one(ScaleBy, &[x, factor], "scaled", dtype, shape))
     }
 
@@ -84,6 +91,11 @@ impl Operation for Scale {
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => run(frame, T::from_f64(self.factor)));
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::scale(launcher, self.factor);
+        Ok(())
+    }
 }
 
 impl Operation for ScaleBy {
@@ -97,6 +109,11 @@ impl Operation for ScaleBy {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => run(frame, frame.input::<T>(1)[0]));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::scale_by(launcher);
+        Ok(())
     }
 }
 

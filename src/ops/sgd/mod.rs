@@ -6,10 +6,12 @@
 //!
 //! The rate is state, so that a schedule moves it without a new plan. A weight that is no longer finite raises a flag.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::DType;
 use crate::with_float;
 
@@ -88,6 +90,11 @@ impl Operation for Sgd {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.input_dtype(0), T => cpu::run::<T>(self, frame));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self.options);
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tape::check::random;
-use crate::tape::{Memory, Plan, StateLayout};
+use crate::tape::{Arena, Plan, StateLayout};
 
 #[test]
 fn steps_follow_the_formula() {
@@ -29,7 +29,7 @@ fn steps_follow_the_formula() {
         tape.sgd(&parameters, rate_value, broken_value, options).unwrap();
         let plan = Plan::new(&tape, &layout);
         let mut state = layout.allocate();
-        let mut arena = Memory::new(plan.bytes());
+        let mut arena = Arena::new(plan.bytes());
         let mut expected: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
         for (tensor, ([weight, ..], count)) in ids.iter().zip(counts).enumerate() {
             let weights: Vec<f64> = (0..count).map(|index| random(4, tensor as u64, index as u64)).collect();
@@ -50,7 +50,7 @@ fn steps_follow_the_formula() {
                     *w -= lr * if nesterov { g + momentum * *v } else { *v };
                 }
             }
-            plan.run(&mut arena, &mut state);
+            plan.run(&mut arena, &mut state).unwrap();
         }
         for ([weight, ..], (expected, _)) in ids.iter().zip(&expected) {
             let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-14 * (1.0 + b.abs());
@@ -58,7 +58,7 @@ fn steps_follow_the_formula() {
         }
         assert_eq!(state.get::<u32>(broken), [0]);
         state.get_mut::<f64>(ids[1][1])[69_999] = f64::INFINITY;
-        plan.run(&mut arena, &mut state);
+        plan.run(&mut arena, &mut state).unwrap();
         assert_eq!(state.get::<u32>(broken), [1], "an infinite weight is seen");
     }
 }

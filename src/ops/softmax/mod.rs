@@ -4,10 +4,13 @@
 //! `log_softmax: l = z / T - ln sum exp(z / T)`, gradient `dz = (dl - p * sum dl) / T` (Hinton, Vinyals, Dean,
 //! "Distilling the knowledge in a neural network", 2015, equation 1).
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::ops::distribution;
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,6 +101,11 @@ impl Operation for Softmax {
             }
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::forward(launcher, self);
+        Ok(())
+    }
 }
 
 impl SoftmaxBackward {
@@ -131,6 +139,11 @@ impl Operation for SoftmaxBackward {
                 self.row(result, upstream, out);
             }
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::backward(launcher, self);
+        Ok(())
     }
 }
 

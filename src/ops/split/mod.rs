@@ -1,10 +1,13 @@
 //! Slices of channels. The gradient puts the slices' gradients side by side again, zeros where nothing flows.
 
+pub(super) mod cases;
+mod cuda;
+
 use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, copy_columns};
 use crate::ops::concat::with_channels;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 /// One output per first channel.
@@ -94,5 +97,10 @@ impl Operation for Split {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.run_on::<T>(frame));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, &self.starts);
+        Ok(())
     }
 }

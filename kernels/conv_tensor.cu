@@ -1,0 +1,225 @@
+// Convolution and its data gradient on tensor cores, dense channels, any kernel, stride, padding and dilation:
+//
+//   fprop  y[N, OH, OW, K]  = x[N, H, W, C] * w[KH, KW, C, K] (+ bias[K])
+//   dgrad  dx[N, H, W, C]   = dy[N, OH, OW, K] * w turned     (+ addend)
+//
+// Implicit GEMM. A row of the matrix is a pixel of the target, the reduction runs over (tap, channel of the source), a
+// column is a channel of the target. What a tap reads for a row is a pixel of the source or, outside of it, zeros; the
+// host lists the taps (`Tap`). With a stride the data gradient falls into classes of pixels that see the same taps, one
+// per remainder of row and column (`Class`); no product with a zero between pixels is made.
+//
+// The weights' innermost channel is the column in fprop (read across the reduction) and the reduction in dgrad (along).
+// Tiles of 128 x 64 serve large maps, 64 x 64 small ones, 128 x 32 and 128 x 16 few channels. Results go through shared
+// memory in float32, so that global memory is written in whole packs, after bias or addend and one rounding. Packs of 16
+// bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its tiles in pairs or
+// single elements, with each tap's channels rounded up to whole packs by zeros.
+#include "conv_tensor.cuh"
+
+// Pixels of the target that see the same taps: row + i * target_step[0], column + j * target_step[1] of every image,
+// i < rows, j < columns.
+struct Class {
+    u32 rows, columns, row, column;
+    u32 first, count;  // taps
+};
+
+struct Convolution {
+    u32 images;
+    u32 source_rows, source_columns, source_channels;
+    u32 target_rows, target_columns, target_channels;
+    u32 source_step[2], target_step[2];
+};
+
+template <typename T, u32 BM, u32 BN, bool DGRAD, bool PACKED>
+DEVICE void convolve(const T* source, const T* weight, const float* bias, const T* addend, T* target,
+                     const Class* classes, const Tap* taps, const Convolution& shape) {
+    constexpr u32 L = LANES<T>, WM = Tiling<BM, BN>::WM, WN = Tiling<BM, BN>::WN;
+    constexpr u32 ROWS = BM / 32;             // rows of the left tile that one thread fills
+    constexpr u32 COLUMN_PACKS = BN / L;      // packs in a row of the right tile, where it lies across
+    constexpr u32 STAGE = (BM + BN) * ROW_PACKS;
+    constexpr u32 STAGED = BN + 8;            // floats in a row of results: the shift keeps their banks apart
+    constexpr u32 BYTES = STAGES * STAGE * 16 > BM * STAGED * 4 ? STAGES * STAGE * 16 : BM * STAGED * 4;
+    __shared__ alignas(128) u8 memory[BYTES];
+    __shared__ u32 pixels[BM];  // of the target
+    Pack<T>* stages = reinterpret_cast<Pack<T>*>(memory);
+
+    const u32 thread = threadIdx.x, lane = thread % WARP, warp = thread / WARP;
+    const u32 source_channels = shape.source_channels, target_channels = shape.target_channels;
+    const bool even = (source_channels | target_channels) % 2 == 0;
+    const Class own = classes[blockIdx.y];
+    const u32 area = own.rows * own.columns, count = shape.images * area;
+    const u32 tiles = (target_channels + BN - 1) / BN;
+    const u32 first_row = blockIdx.x / tiles * BM, first_column = blockIdx.x % tiles * BN;
+    if (first_row >= count) return;  // This class has fewer pixels than the largest.
+
+    // This thread fills pack `pack` of the rows thread / 4 + 32 i, whose taps start from these pixels of the source.
+    const u32 pack = thread % ROW_PACKS;
+    u32 start_row[ROWS], start_column[ROWS], start_pixel[ROWS];
+#pragma unroll
+    for (u32 i = 0; i < ROWS; i++) {
+        u32 row = thread / ROW_PACKS + 32 * i, pixel = first_row + row;
+        u32 image = pixel / area, y = pixel % area / own.columns, x = pixel % own.columns;
+        bool inside = pixel < count;
+        // Far outside, and so for every tap.
+        start_row[i] = inside ? y * shape.source_step[0] : 0x80000000u;
+        start_column[i] = x * shape.source_step[1];
+        start_pixel[i] = (image * shape.source_rows + start_row[i]) * shape.source_columns + start_column[i];
+        if (pack == 0) {
+            u32 target_row = image * shape.target_rows + own.row + y * shape.target_step[0];
+            u32 target_column = own.column + x * shape.target_step[1];
+            pixels[row] = inside ? target_row * shape.target_columns + target_column : NOWHERE;
+        }
+    }
+
+    // Where in the reduction this thread's pack is.
+    const u32 channels = whole_packs<PACKED, T>(source_channels), depth = own.count * channels;
+    const u32 steps = (depth + DEPTH<T> - 1) / DEPTH<T>;
+    u32 channel = pack * L, number = 0;
+    Tap tap = {0, 0, 0, 0};
+    auto find_tap = [&]() {
+        while (channel >= channels) {
+            channel -= channels;
+            number++;
+        }
+        if (number < own.count) tap = taps[own.first + number];
+    };
+    find_tap();
+
+    auto fill_stage = [&](u32 step) {
+        Pack<T>* left = stages + step % STAGES * STAGE;
+        Pack<T>* right = left + BM * ROW_PACKS;
+        const bool some = number < own.count;
+        const u32 lanes = some ? min(source_channels - channel, L) : 0;
+#pragma unroll
+        for (u32 i = 0; i < ROWS; i++) {
+            bool inside = start_row[i] + tap.row < shape.source_rows && start_column[i] + tap.column < shape.source_columns;
+            u32 offset = (start_pixel[i] + tap.offset) * source_channels + channel;
+            Pack<T>* to = left + place_along(thread / ROW_PACKS + 32 * i, pack);
+            fill<PACKED>(to, source, offset, inside ? lanes : 0, even);
+        }
+        if constexpr (DGRAD) {
+            // w[tap][column][channel]
+#pragma unroll
+            for (u32 i = 0; i < (BN + 31) / 32; i++) {
+                u32 row = thread / ROW_PACKS + 32 * i, column = first_column + row;
+                if (BN % 32 == 0 || row < BN) {
+                    u32 offset = (tap.weight * target_channels + column) * source_channels + channel;
+                    u32 wanted = column < target_channels ? lanes : 0;
+                    fill<PACKED>(right + place_along(row, pack), weight, offset, wanted, even);
+                }
+            }
+        } else {
+            // w[tap, channel][column]
+            constexpr u32 PASS = THREADS / COLUMN_PACKS;
+            u32 column = first_column + thread % COLUMN_PACKS * L;
+#pragma unroll
+            for (u32 i = 0; i < (DEPTH<T> + PASS - 1) / PASS; i++) {
+                u32 row = thread / COLUMN_PACKS + PASS * i, at = step * DEPTH<T> + row;
+                if (DEPTH<T> % PASS == 0 || row < DEPTH<T>) {
+                    bool inside = at < depth && column < target_channels;
+                    if constexpr (!PACKED) {
+                        inside = inside && at % channels < source_channels;
+                        at = at / channels * source_channels + at % channels;
+                    }
+                    u32 wanted = inside ? min(target_channels - column, L) : 0;
+                    Pack<T>* to = right + place_across<T, COLUMN_PACKS>(row, thread % COLUMN_PACKS);
+                    fill<PACKED>(to, weight, at * target_channels + column, wanted, even);
+                }
+            }
+        }
+        channel += DEPTH<T>;
+        find_tap();
+    };
+
+#pragma unroll
+    for (u32 step = 0; step < STAGES - 1; step++) {
+        if (step < steps) fill_stage(step);
+        copy_async_commit();
+    }
+    const u32 warp_row = warp / Tiling<BM, BN>::ACROSS * WM, warp_column = warp % Tiling<BM, BN>::ACROSS * WN;
+    float sums[WM / 16][WN / 8][4] = {};
+    for (u32 step = 0; step < steps; step++) {
+        // This stage has arrived, for all threads, and nobody reads the one that is filled next.
+        copy_async_wait<STAGES - 2>();
+        sync_block();
+        if (step + STAGES - 1 < steps) fill_stage(step + STAGES - 1);
+        copy_async_commit();
+        const Pack<T>* left = stages + step % STAGES * STAGE;
+        const Pack<T>* right = left + BM * ROW_PACKS;
+#pragma unroll
+        for (u32 half = 0; half < 2; half++) {
+            u32 a[WM / 16][4], b[WN / 16][4];
+#pragma unroll
+            for (u32 i = 0; i < WM / 16; i++) left_along(a[i], left, warp_row + 16 * i, half, lane);
+#pragma unroll
+            for (u32 j = 0; j < WN / 16; j++) {
+                if constexpr (DGRAD) {
+                    right_along(b[j], right, warp_column + 16 * j, half, lane);
+                } else {
+                    right_across<COLUMN_PACKS>(b[j], right, warp_column + 16 * j, half, lane);
+                }
+            }
+            multiply<T>(sums, a, b);
+        }
+    }
+
+    copy_async_wait<0>();
+    sync_block();
+    float* staged = reinterpret_cast<float*>(memory);  // [BM][STAGED]
+#pragma unroll
+    for (u32 i = 0; i < WM / 16; i++) {
+#pragma unroll
+        for (u32 j = 0; j < WN / 8; j++) {
+            u32 row = warp_row + 16 * i + lane / 4, column = warp_column + 8 * j + lane % 4 * 2;
+            *reinterpret_cast<float2*>(staged + row * STAGED + column) = make_float2(sums[i][j][0], sums[i][j][1]);
+            *reinterpret_cast<float2*>(staged + (row + 8) * STAGED + column) = make_float2(sums[i][j][2], sums[i][j][3]);
+        }
+    }
+    sync_block();
+    constexpr u32 WIDTH = PACKED ? L : 1;  // elements that a thread writes at once
+    for (u32 index = thread; index < BM * BN / WIDTH; index += THREADS) {
+        u32 row = index / (BN / WIDTH), at = index % (BN / WIDTH) * WIDTH, column = first_column + at;
+        if (pixels[row] == NOWHERE || column >= target_channels) continue;
+        u32 offset = pixels[row] * target_channels + column;
+        float values[WIDTH];
+#pragma unroll
+        for (u32 l = 0; l < WIDTH; l++) {
+            values[l] = staged[row * STAGED + at + l];
+            if (!DGRAD && bias) values[l] += bias[column + l];
+        }
+        if constexpr (PACKED) {
+            Pack<T> result;
+            if (DGRAD && addend) {
+                result = load_pack(addend + offset);
+#pragma unroll
+                for (u32 l = 0; l < WIDTH; l++) values[l] += to_float(result.at[l]);
+            }
+#pragma unroll
+            for (u32 l = 0; l < WIDTH; l++) result.at[l] = from_float<T>(values[l]);
+            store_pack(target + offset, result);
+        } else {
+            if (DGRAD && addend) values[0] += to_float(addend[offset]);
+            target[offset] = from_float<T>(values[0]);
+        }
+    }
+}
+
+#define CONVOLUTIONS(SUFFIX, T, BM, BN, PACKED)                                                                       \
+    KERNEL(conv_tensor_fprop_##SUFFIX, THREADS)                                                                       \
+    (const T* x, const T* weight, const float* bias, T* y, const Class* classes, const Tap* taps, Convolution shape) { \
+        convolve<T, BM, BN, false, PACKED>(x, weight, bias, nullptr, y, classes, taps, shape);                        \
+    }                                                                                                                 \
+    KERNEL(conv_tensor_dgrad_##SUFFIX, THREADS)                                                                       \
+    (const T* dy, const T* weight, const T* addend, T* dx, const Class* classes, const Tap* taps, Convolution shape) { \
+        convolve<T, BM, BN, true, PACKED>(dy, weight, nullptr, addend, dx, classes, taps, shape);                     \
+    }
+
+CONVOLUTIONS(128x64_bf16, bf16, 128, 64, true)
+CONVOLUTIONS(64x64_bf16, bf16, 64, 64, true)
+CONVOLUTIONS(128x32_bf16, bf16, 128, 32, true)
+CONVOLUTIONS(128x16_bf16, bf16, 128, 16, true)
+CONVOLUTIONS(any_bf16, bf16, 64, 64, false)
+
+// TF32: float32 in memory.
+CONVOLUTIONS(128x64_tf32, float, 128, 64, true)
+CONVOLUTIONS(64x64_tf32, float, 64, 64, true)
+CONVOLUTIONS(128x32_tf32, float, 128, 32, true)

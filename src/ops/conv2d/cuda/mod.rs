@@ -1,0 +1,224 @@
+//! The GPU's code: which kernels make a pass, by geometry and element type.
+//!
+//! | geometry | kernels |
+//! |---|---|
+//! | every channel alone | `kernels/conv_depthwise.cu` |
+//! | several groups | `kernels/conv_grouped.cu` |
+//! | up to four input channels (not the input gradient) | `kernels/conv_first.cu` |
+//! | anything else, float32 | `kernels/conv_dense.cu`, `kernels/conv_pointwise.cu`, `kernels/conv_dense_wgrad.cu` |
+//! | anything else, bf16, or float32 where TF32 is allowed and channels come in fours | [`tensor`] |
+
+mod dense;
+mod depthwise;
+mod first;
+mod grouped;
+mod tensor;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::Conv2dGeometry;
+use crate::error::Result;
+use crate::tape::{Argument, Launcher};
+use crate::tensor::DType;
+
+/// `ConvShape` of `kernels/conv.cuh`: the geometry as kernels read it, passed by value.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct ConvShape {
+    batch: u32,
+    height: u32,
+    width: u32,
+    in_channels: u32,
+    out_height: u32,
+    out_width: u32,
+    out_channels: u32,
+    kernel: [u32; 2],
+    stride: [u32; 2],
+    padding: [u32; 2],
+    dilation: [u32; 2],
+    groups: u32,
+}
+
+impl From<&Conv2dGeometry> for ConvShape {
+    fn from(geometry: &Conv2dGeometry) -> Self {
+        let [out_height, out_width] = geometry.output();
+        // A checked geometry has tensors of less than 2^32 elements.
+        let pair = |[rows, columns]: [usize; 2]| [rows as u32, columns as u32];
+        Self {
+            batch: geometry.batch as u32,
+            height: geometry.height as u32,
+            width: geometry.width as u32,
+            in_channels: geometry.in_channels as u32,
+            out_height: out_height as u32,
+            out_width: out_width as u32,
+            out_channels: geometry.out_channels as u32,
+            kernel: pair(geometry.kernel),
+            stride: pair(geometry.stride),
+            padding: pair(geometry.padding),
+            dilation: pair(geometry.dilation),
+            groups: geometry.groups as u32,
+        }
+    }
+}
+
+impl From<ConvShape> for Argument {
+    fn from(shape: ConvShape) -> Self {
+        Self::Structure(bytemuck::bytes_of(&shape).into())
+    }
+}
+
+/// Which kernels a geometry takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Dense,
+    Grouped,
+    Depthwise,
+    First,
+}
+
+impl Kind {
+    fn of(geometry: &Conv2dGeometry) -> Self {
+        if geometry.is_depthwise() {
+            Self::Depthwise
+        } else if geometry.groups > 1 {
+            Self::Grouped
+        } else if geometry.in_channels <= 4 && geometry.kernel != [1, 1] {
+            Self::First
+        } else {
+            Self::Dense
+        }
+    }
+}
+
+/// Whether a dense convolution goes to the tensor cores.
+fn on_tensor_cores(geometry: &Conv2dGeometry, dtype: DType, tf32: bool) -> bool {
+    dtype == DType::BF16 || tf32 && tensor::in_packs(geometry, dtype)
+}
+
+/// The forward pass: inputs `x`, `w` and maybe `bias`, output `y`.
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
+        (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry),
+        (Kind::Grouped, _) => grouped::fprop(launcher, geometry),
+        (Kind::First, _) => first::fprop(launcher, geometry),
+        (Kind::Dense, true) => tensor::fprop(launcher, geometry),
+        (Kind::Dense, _) => dense::fprop(launcher, geometry),
+    }
+    Ok(())
+}
+
+/// The input gradient: inputs `dy`, `w` and maybe an addend, output `dx`.
+pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
+        (Kind::Depthwise, _) => depthwise::dgrad(launcher, geometry),
+        (Kind::Grouped, _) => grouped::dgrad(launcher, geometry),
+        (Kind::Dense | Kind::First, true) => tensor::dgrad(launcher, geometry),
+        (Kind::Dense | Kind::First, _) => dense::dgrad(launcher, geometry),
+    }
+    Ok(())
+}
+
+/// The weight gradient: inputs `x` and `dy`, outputs `dw` and maybe `d_bias`, both float32.
+pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+    match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
+        (Kind::Depthwise, _) => depthwise::wgrad(launcher, geometry),
+        (Kind::Grouped, _) => grouped::wgrad(launcher, geometry),
+        (Kind::First, _) => first::wgrad(launcher, geometry),
+        (Kind::Dense, true) => tensor::wgrad(launcher, geometry),
+        (Kind::Dense, _) => dense::wgrad(launcher, geometry),
+    }
+    Ok(())
+}
+
+/// Bytes of workspace that [`wgrad`] needs with activations of type `dtype`.
+pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, tf32: bool, with_bias: bool) -> usize {
+    match (Kind::of(geometry), on_tensor_cores(geometry, dtype, tf32)) {
+        (Kind::Depthwise, _) => depthwise::split(geometry, 16 / dtype.size(), with_bias).workspace(),
+        (Kind::Grouped, _) => grouped::split(geometry, with_bias).workspace(),
+        (Kind::First, _) => first::split(geometry, with_bias).workspace(),
+        (Kind::Dense, true) => tensor::split(geometry, dtype, with_bias).workspace(),
+        (Kind::Dense, _) => dense::split(geometry, with_bias).workspace(),
+    }
+}
+
+/// How the pixels of a weight gradient are cut into chunks with partial sums of their own; the shape alone decides.
+///
+/// A partial gradient has the weights and behind them, where wanted, the bias; `conv_sum_f32` adds the chunks up in
+/// order. A single chunk goes through the same two passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Split {
+    /// How many chunks there are.
+    chunks: usize,
+    /// Pixels of the output in every chunk but the last, which may have less.
+    pixels: usize,
+    /// Elements of one partial gradient.
+    len: usize,
+}
+
+impl Split {
+    /// Cuts the pixels of `geometry` so that `tiles` blocks per chunk make about 512 blocks, with at least
+    /// `least` pixels to a chunk; pixels are a multiple of `step`.
+    fn new(geometry: &Conv2dGeometry, with_bias: bool, tiles: usize, least: usize, step: usize) -> Self {
+        const BLOCKS: usize = 512;
+        let [rows, columns] = geometry.output();
+        let all = geometry.batch * rows * columns;
+        let chunks = BLOCKS.div_ceil(tiles).min(all.div_ceil(least)).max(1);
+        let pixels = all.div_ceil(chunks).next_multiple_of(step);
+        let len = geometry.weight_count() + if with_bias { geometry.out_channels } else { 0 };
+        Self { chunks: all.div_ceil(pixels), pixels, len }
+    }
+
+    /// Bytes of all partial gradients together.
+    fn workspace(&self) -> usize {
+        self.chunks * self.len * size_of::<f32>()
+    }
+
+    /// A pointer to the partial gradients `[chunks, len]`.
+    fn partials(&self, launcher: &Launcher<'_>) -> Argument {
+        launcher.workspace(0, self.workspace())
+    }
+
+    /// Launches a kernel that leaves partial gradients, in `tiles` (rows, columns) for every chunk, and the one that adds
+    /// them up into `dw` and `d_bias`. `extra` is a last argument.
+    fn launch(
+        &self,
+        launcher: &mut Launcher<'_>,
+        geometry: &Conv2dGeometry,
+        kernel: &str,
+        tiles: [usize; 2],
+        threads: u32,
+        extra: Option<Argument>,
+    ) {
+        let shape = ConvShape::from(geometry).into();
+        let (x, dy) = (launcher.input(0), launcher.input(1));
+        let mut arguments = vec![x, dy, self.partials(launcher), shape, self.pixels.into(), self.len.into()];
+        arguments.extend(extra);
+        launcher.launch(kernel, [tiles[0], tiles[1], self.chunks], threads, arguments);
+        self.sum(launcher);
+    }
+
+    /// Launches the kernel that adds the partial gradients up into `dw` and `d_bias`.
+    fn sum(&self, launcher: &mut Launcher<'_>) {
+        const THREADS: usize = 256;
+        let d_bias = if launcher.output_count() > 1 { launcher.output(1) } else { NULL };
+        let weights = launcher.output_shape(0).count().into();
+        let (partials, dw) = (self.partials(launcher), launcher.output(0));
+        let arguments = vec![partials, dw, d_bias, weights, self.len.into(), self.chunks.into()];
+        launcher.launch("conv_sum_f32", [self.len.div_ceil(THREADS), 1, 1], THREADS as u32, arguments);
+    }
+}
+
+/// The phases of an input gradient, one for each remainder of a pixel to the stride, and the pixels of the largest.
+fn phases(geometry: &Conv2dGeometry) -> (usize, usize) {
+    let [down, across] = geometry.stride;
+    let phases = down.min(geometry.height) * across.min(geometry.width);
+    (phases, geometry.batch * geometry.height.div_ceil(down) * geometry.width.div_ceil(across))
+}
+
+/// A pointer to nothing: no bias, no addend.
+const NULL: Argument = Argument::U64(0);
+
+/// The input at `index` if there is one.
+fn optional(launcher: &Launcher<'_>, index: usize) -> Argument {
+    if launcher.input_count() > index { launcher.input(index) } else { NULL }
+}

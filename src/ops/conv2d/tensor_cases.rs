@@ -1,0 +1,209 @@
+//! What the convolutions on tensor cores are checked on.
+//!
+//! Bounds, relative to the largest result: factors are exact in bf16 and in TF32 (but for the cases about rounding), a
+//! product of two has at most 22 bits and so is exact in float32; what is left are the sums' roundings,
+//! [`Tolerance::sum`], and with bf16 one rounding on storing. Weight gradients are stored in float32.
+
+use super::Conv2dOptions;
+use crate::error::Result;
+use crate::ops::case::{Case, Probe, Storage, Tolerance};
+use crate::tape::ValueId;
+
+/// The pass that a case checks; the others are not planned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pass {
+    Fprop,
+    Dgrad,
+    Wgrad,
+}
+use Pass::{Dgrad, Fprop, Wgrad};
+
+/// What the pass takes in besides: a bias (its gradient, in the weight gradient) or an addend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Besides {
+    Nothing,
+    Bias,
+    Addend,
+}
+use Besides::{Addend, Bias, Nothing};
+
+/// One shape: images, weights, and how the kernel moves.
+#[derive(Clone, Copy, Debug)]
+struct Layer {
+    /// `[N, H, W, C]`
+    images: [usize; 4],
+    /// `[KH, KW, C, K]`
+    weights: [usize; 4],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+}
+
+/// A layer that pads so that its stride alone shrinks the map.
+fn layer(images: [usize; 4], kernel: [usize; 2], channels: usize, stride: [usize; 2]) -> Layer {
+    let weights = [kernel[0], kernel[1], images[3], channels];
+    Layer { images, weights, stride, padding: kernel.map(|size| size / 2), dilation: [1, 1] }
+}
+
+impl Layer {
+    fn options(&self) -> Conv2dOptions {
+        Conv2dOptions { stride: self.stride, padding: self.padding, dilation: self.dilation, groups: 1 }
+    }
+
+    fn name(&self) -> String {
+        let Self { images: [n, h, w, c], weights: [kh, kw, _, k], stride: [sh, sw], .. } = self;
+        format!("{n}x{h}x{w} {c}->{k} {kh}x{kw} stride {sh}x{sw}")
+    }
+
+    /// Products that are added up for one result.
+    fn terms(&self, pass: Pass, pixels: usize) -> usize {
+        let [rows, columns, inputs, outputs] = self.weights;
+        match pass {
+            Fprop => rows * columns * inputs,
+            Dgrad => rows * columns * outputs,
+            Wgrad => pixels,
+        }
+    }
+
+    /// Records the layer on what `draw` makes and checks one pass; `rounding` is what rounding the factors costs.
+    fn check(
+        &self,
+        probe: &mut Probe<'_>,
+        pass: Pass,
+        besides: Besides,
+        draw: impl Fn(&mut Probe<'_>, &str, [usize; 4]) -> ValueId,
+        rounding: f64,
+    ) -> Result<()> {
+        let (x, weight) = (draw(probe, "x", self.images), draw(probe, "weight", self.weights));
+        let bias = (besides == Bias).then(|| probe.float("bias", [self.weights[3]]));
+        let y = probe.tape.conv2d(x, weight, bias, self.options())?;
+        let shape = probe.tape.shape(y);
+        let sum = Tolerance::sum(self.terms(pass, shape.rows()));
+        let stored = Tolerance { f32: sum.f32 + rounding, bf16: sum.bf16 };
+        if pass == Fprop {
+            probe.check("y", y, stored);
+            return Ok(());
+        }
+        let upstream = draw(probe, "upstream", [shape[0], shape[1], shape[2], shape[3]]);
+        let mut seeds = vec![(y, upstream)];
+        if besides == Addend {
+            seeds.push((x, draw(probe, "addend", self.images)));
+        }
+        let wrt: Vec<ValueId> = match pass {
+            Dgrad => vec![x],
+            _ => [weight].into_iter().chain(bias).collect(),
+        };
+        for gradient in probe.tape.backward(&seeds, &wrt)? {
+            let tolerance = if pass == Dgrad { stored } else { Tolerance { bf16: sum.f32, ..stored } };
+            probe.check("gradient", gradient.expect("it flows"), tolerance);
+        }
+        Ok(())
+    }
+
+    fn case(self, storage: Storage, pass: Pass, besides: Besides) -> Case {
+        let name = format!("conv on tensor cores {pass:?} {} {besides:?}", self.name());
+        Case::new(name, storage, move |probe| {
+            probe.tape.set_tf32(true);
+            self.check(probe, pass, besides, exact, 0.0)
+        })
+    }
+
+    /// Factors that TF32 rounds up, by a quarter of its unit (2^-10): the product of two is off by 2^-11 and a little.
+    fn rounding_case(self, pass: Pass) -> Case {
+        Case::new(format!("conv on tensor cores {pass:?} {} rounds to TF32", self.name()), Storage::F32, move |probe| {
+            probe.tape.set_tf32(true);
+            self.check(probe, pass, Nothing, between, 1.01 / f64::from(1 << 11))
+        })
+    }
+}
+
+/// Standard normal numbers that bf16 holds exactly, and TF32, too.
+fn exact(probe: &mut Probe<'_>, name: &str, shape: [usize; 4]) -> ValueId {
+    let values = probe.normal(shape.iter().product());
+    probe.activation_of(name, shape, values.into_iter().map(|x| half::bf16::from_f64(x).to_f64()).collect())
+}
+
+/// 1 + 3/4 of TF32's unit, with random signs.
+fn between(probe: &mut Probe<'_>, name: &str, shape: [usize; 4]) -> ValueId {
+    let size = 1.0f64 + 0.75 / 1024.0;
+    let values = probe.normal(shape.iter().product());
+    probe.activation_of(name, shape, values.into_iter().map(|x| size.copysign(x)).collect())
+}
+
+pub(in crate::ops) fn cases() -> Vec<Case> {
+    let one = [1, 1];
+    let two = [2, 2];
+    let spread = |layer: Layer| Layer { dilation: [2, 3], padding: [2, 3], ..layer };
+    let bare = |layer: Layer| Layer { padding: [0, 0], ..layer };
+    // By tile; every kernel meets several blocks along both sides of the matrix, a last one that is not full, more stages
+    // than it keeps, and taps that begin within a stage.
+    let bf16: Vec<(Layer, Pass, Besides)> = vec![
+        // 128 x 16.
+        (layer([4, 7, 6, 16], [3, 3], 8, one), Fprop, Bias),
+        (layer([4, 7, 6, 24], [3, 3], 16, two), Fprop, Nothing),
+        (layer([4, 7, 6, 8], [3, 3], 16, one), Dgrad, Addend),
+        (layer([9, 7, 9, 16], [3, 3], 24, [2, 1]), Dgrad, Nothing),
+        (layer([7, 7, 6, 16], [3, 3], 8, one), Wgrad, Bias),
+        (layer([3, 5, 40, 40], [1, 3], 16, one), Wgrad, Nothing),
+        // 128 x 32.
+        (layer([5, 9, 8, 24], [3, 3], 32, two), Fprop, Bias),
+        (spread(layer([2, 9, 8, 16], [3, 3], 24, one)), Fprop, Nothing),
+        (layer([5, 9, 8, 24], [3, 3], 32, two), Dgrad, Addend),
+        (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Addend),
+        (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Nothing),
+        (layer([60, 3, 5, 24], [3, 3], 32, two), Wgrad, Nothing),
+        (spread(layer([3, 11, 10, 8], [3, 2], 24, one)), Wgrad, Bias),
+        // 64 x 64.
+        (layer([2, 9, 8, 40], [1, 1], 72, one), Fprop, Bias),
+        (bare(layer([3, 6, 9, 16], [2, 3], 40, [1, 2])), Fprop, Nothing),
+        (layer([2, 9, 8, 72], [1, 1], 40, one), Dgrad, Nothing),
+        (spread(layer([2, 9, 8, 40], [3, 3], 24, two)), Dgrad, Addend),
+        (layer([5, 9, 8, 40], [1, 1], 72, one), Wgrad, Bias),
+        (bare(layer([5, 19, 15, 64], [1, 1], 40, two)), Wgrad, Nothing),
+        // 128 x 64; a large one needs 64 blocks.
+        (layer([2, 9, 8, 8], [5, 3], 2056, one), Fprop, Bias),
+        (layer([2, 9, 8, 2056], [5, 3], 8, one), Dgrad, Addend),
+        (layer([5, 9, 8, 24], [3, 3], 72, one), Wgrad, Bias),
+        (layer([6, 9, 15, 40], [2, 2], 40, two), Wgrad, Nothing),
+        // Any channels.
+        (layer([4, 11, 9, 7], [3, 3], 70, two), Fprop, Bias),
+        (layer([4, 5, 4, 37], [2, 3], 13, one), Fprop, Nothing),
+        (layer([3, 9, 8, 70], [3, 3], 7, two), Dgrad, Addend),
+        (layer([2, 9, 8, 3], [3, 3], 24, one), Dgrad, Nothing),
+        (layer([5, 9, 8, 7], [3, 3], 70, one), Wgrad, Bias),
+        (layer([5, 9, 15, 13], [3, 2], 9, two), Wgrad, Nothing),
+        // Any even ones.
+        (layer([3, 6, 5, 10], [3, 3], 74, one), Fprop, Bias),
+        (layer([3, 6, 5, 70], [3, 3], 14, one), Dgrad, Nothing),
+        (layer([10, 6, 5, 14], [3, 3], 70, one), Wgrad, Bias),
+    ];
+    let tf32: Vec<(Layer, Pass, Besides)> = vec![
+        // 128 x 32.
+        (layer([5, 9, 8, 12], [3, 3], 28, two), Fprop, Bias),
+        (layer([5, 9, 8, 12], [3, 3], 28, two), Dgrad, Addend),
+        (layer([5, 9, 8, 12], [3, 3], 28, one), Wgrad, Bias),
+        // 64 x 64.
+        (layer([2, 9, 8, 36], [1, 1], 68, one), Fprop, Nothing),
+        (layer([2, 9, 8, 68], [1, 1], 36, one), Dgrad, Nothing),
+        (layer([5, 9, 8, 36], [1, 1], 68, one), Wgrad, Nothing),
+        // 128 x 64.
+        (layer([2, 9, 8, 4], [5, 3], 2052, one), Fprop, Bias),
+        (layer([2, 9, 8, 2052], [5, 3], 4, one), Dgrad, Addend),
+        (layer([5, 9, 8, 20], [3, 3], 68, two), Wgrad, Bias),
+    ];
+    // Enough for each place in each kernel where a factor is read.
+    let rounded = [
+        (layer([1, 5, 6, 12], [3, 3], 28, one), Fprop),
+        (layer([1, 5, 6, 12], [3, 3], 28, one), Dgrad),
+        (layer([1, 5, 6, 12], [3, 3], 28, one), Wgrad),
+        (layer([1, 5, 6, 36], [1, 1], 68, one), Fprop),
+        (layer([1, 5, 6, 68], [1, 1], 36, one), Dgrad),
+        (layer([1, 5, 6, 36], [1, 1], 68, one), Wgrad),
+        (layer([1, 5, 6, 4], [1, 1], 4096, one), Fprop),
+        (layer([1, 5, 6, 4096], [1, 1], 4, one), Dgrad),
+        (layer([1, 5, 6, 20], [3, 3], 68, one), Wgrad),
+    ];
+    let bf16 = bf16.into_iter().map(|(layer, pass, besides)| layer.case(Storage::Bf16, pass, besides));
+    let tf32 = tf32.into_iter().map(|(layer, pass, besides)| layer.case(Storage::F32, pass, besides));
+    bf16.chain(tf32).chain(rounded.into_iter().map(|(layer, pass)| layer.rounding_case(pass))).collect()
+}

@@ -1,0 +1,185 @@
+//! Memory, launches, streams, events, graphs, and which image a GPU gets.
+
+use std::sync::Arc;
+use std::thread;
+
+use kd_engine::gpu::driver::Driver;
+use kd_engine::gpu::{Buffer, Device, Graph, Launch, kernels, nvrtc};
+
+use super::stand_in::{Machine, StandIn};
+
+/// y = a + b over `count` floats.
+pub fn add(a: u64, b: u64, y: u64, count: u32) -> Launch {
+    let mut parameters = [a, b, y].map(u64::to_le_bytes).concat();
+    parameters.extend(count.to_le_bytes());
+    Launch {
+        kernel: "add_f32".to_string(),
+        grid: [count.div_ceil(1024), 1, 1],
+        block: [256, 1, 1],
+        shared: 0,
+        parameters,
+        views: Vec::new(),
+        undefined: Vec::new(),
+    }
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn floats(device: &dyn Device, buffer: &Buffer, count: usize) -> Vec<f32> {
+    let mut bytes = vec![0; count * 4];
+    device.download(buffer.address(), &mut bytes).unwrap();
+    bytes.chunks_exact(4).map(|chunk| f32::from_le_bytes(chunk.try_into().unwrap())).collect()
+}
+
+/// `count` floats: `from`, `from + 1`, ...
+fn ramp(device: &Arc<dyn Device>, count: usize, from: f32) -> Buffer {
+    let buffer = Buffer::new(device, count * 4, "ramp").unwrap();
+    let values: Vec<f32> = (0..count).map(|index| from + index as f32).collect();
+    device.upload(buffer.address(), &bytes(&values)).unwrap();
+    buffer
+}
+
+pub fn open() -> Arc<dyn Device> {
+    Arc::new(Driver::open(0).unwrap())
+}
+
+#[test]
+fn bytes_go_there_and_come_back_and_kernels_get_their_parameters() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    assert_eq!(device.name(), "Stand-in 0");
+    let count = 1029;
+    let (a, b) = (ramp(&device, count, 0.5), ramp(&device, count, 100.0));
+    let y = Buffer::new(&device, count * 4, "y").unwrap();
+    device.fill(y.address(), count * 4, 0).unwrap();
+    assert_eq!(floats(&*device, &y, count), vec![0.0; count]);
+    device.launch(device.main_stream(), &add(a.address(), b.address(), y.address(), count as u32)).unwrap();
+    let sums: Vec<f32> = (0..count).map(|index| 100.5 + 2.0 * index as f32).collect();
+    assert_eq!(floats(&*device, &y, count), sums);
+    assert_eq!(stand_in.kernels(), ["add_f32 grid 2 1 1 block 256 1 1 shared 0 parameters 28"]);
+    // Nothing is no work, and no error.
+    device.upload(y.address(), &[]).unwrap();
+    device.download(y.address(), &mut []).unwrap();
+    device.fill(y.address(), 0, 1).unwrap();
+    let memory = device.memory().unwrap();
+    assert_eq!((memory.total, memory.total - memory.free), (1 << 24, 3 * 4 * count as u64));
+    drop((a, b, y, device));
+    assert_eq!(stand_in.live(), 0, "everything was given back");
+}
+
+#[test]
+fn any_thread_may_use_the_device() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let a = ramp(&device, 7, 1.0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            device.launch(device.main_stream(), &add(a.address(), a.address(), a.address(), 7)).unwrap();
+            device.synchronize().unwrap();
+        });
+    });
+    assert_eq!(floats(&*device, &a, 7), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0]);
+    let moved = (device, a);
+    thread::spawn(move || drop(moved)).join().unwrap();
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn a_graph_does_its_work_when_it_is_replayed_and_not_before() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let (a, b) = (ramp(&device, 4, 0.0), ramp(&device, 4, 1.0));
+    let step = add(a.address(), b.address(), a.address(), 4);
+    let graph = Graph::of(&device, &[step.clone(), step.clone()]).unwrap();
+    device.synchronize().unwrap();
+    assert_eq!(floats(&*device, &a, 4), [0.0, 1.0, 2.0, 3.0]);
+    for _ in 0..3 {
+        graph.replay().unwrap();
+    }
+    assert_eq!(floats(&*device, &a, 4), [6.0, 13.0, 20.0, 27.0]);
+    assert_eq!(stand_in.kernels().len(), 6);
+    // A launch that is refused ends the recording; the next one works.
+    assert!(Graph::of(&device, &[step.clone(), Launch { kernel: "no_such".to_string(), ..step.clone() }]).is_err());
+    let other = Graph::of(&device, &[step]).unwrap();
+    drop(graph);
+    other.replay().unwrap();
+    assert_eq!(floats(&*device, &a, 4), [7.0, 15.0, 23.0, 31.0]);
+    drop((a, b, other, device));
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn streams_wait_for_each_other_by_events() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (a, b) = (ramp(&device, 3072, 0.0), ramp(&device, 3072, 1.0));
+    let launch = |count| add(a.address(), b.address(), a.address(), count);
+    let order = |stand_in: &StandIn| -> Vec<usize> {
+        let kernels = stand_in.kernels();
+        kernels.iter().map(|line| line.split(' ').nth(2).unwrap().parse().unwrap()).collect()
+    };
+    // Numbered by their grids. The stand-in does the first stream's work first unless an event says otherwise.
+    for round in 0..2 {
+        device.launch(second, &launch(1024)).unwrap();
+        let event = device.record(second).unwrap();
+        device.launch(second, &launch(2048)).unwrap();
+        device.wait(first, event).unwrap();
+        device.launch(first, &launch(3072)).unwrap();
+        device.synchronize().unwrap();
+        assert_eq!(order(&stand_in)[round * 3..], [1, 3, 2]);
+    }
+    // An event of before the last synchronisation has happened.
+    let event = device.record(second).unwrap();
+    device.synchronize().unwrap();
+    device.wait(first, event).unwrap();
+    drop((a, b, device));
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn a_capture_goes_over_to_streams_that_wait_for_its_events() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (a, b) = (ramp(&device, 4, 0.0), ramp(&device, 4, 1.0));
+    let launch = add(a.address(), b.address(), a.address(), 4);
+    let capture = |joined: bool| {
+        device.begin_capture(first)?;
+        let fork = device.record(first)?;
+        device.wait(second, fork)?;
+        device.launch(second, &launch)?;
+        if joined {
+            let join = device.record(second)?;
+            device.wait(first, join)?;
+        }
+        device.launch(first, &launch)?;
+        device.end_capture(first)
+    };
+    let error = capture(false).unwrap_err();
+    assert!(error.to_string().contains("recording a graph") && error.to_string().contains("904"), "{error}");
+    let graph = capture(true).unwrap();
+    device.replay(graph, first).unwrap();
+    assert_eq!(floats(&*device, &a, 4), [2.0, 5.0, 8.0, 11.0]);
+    device.release(graph);
+    assert!(device.replay(graph, first).is_err());
+    drop((a, b, device));
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn a_gpu_gets_machine_code_made_for_it_and_else_ptx() {
+    let files = kernels::files().count();
+    assert!(files > 0);
+    for capability in [(8, 0), (8, 7), (9, 0), (10, 3), (13, 0)] {
+        let stand_in = StandIn::new(Machine { capability, ..Machine::default() });
+        drop(open());
+        let expected: Vec<&str> = kernels::files()
+            .map(|file| nvrtc::best(kernels::archs(file), capability).map_or("load ptx", |_| "load cubin"))
+            .collect();
+        assert_eq!(stand_in.log(), expected, "{capability:?}");
+        assert_eq!(stand_in.live(), 0);
+    }
+}
