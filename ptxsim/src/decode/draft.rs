@@ -145,14 +145,6 @@ impl<'a, 'm> Draft<'a, 'm> {
         Ok(())
     }
 
-    /// Operand `index`.
-    pub fn operand(&self, index: usize) -> Result<&'a Operand, Refusal> {
-        match self.instruction.operands.get(index) {
-            Some(operand) => Ok(operand),
-            None => Refusal::new(format!("operand {index} is missing")),
-        }
-    }
-
     fn bind(&mut self, at: usize, register: Register, write: bool) {
         self.slots.push(Slot { at: at as u8, register, write });
     }
