@@ -63,6 +63,11 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::Bf16] {
         cases.extend(LAYERS.map(|layer| layer.case(storage)));
+        // A last pack with every number of elements that is less than a pack has.
+        for rows in 17..24 {
+            let small = Layer { rows, channels: 1, relu: true, residual: true, ..TRAINED };
+            cases.extend([small.case(storage), Layer { training: false, ..small }.case(storage)]);
+        }
     }
     // Means that a float32 does not tell from their neighbours, one standard deviation being a few thousand of those.
     cases.push(Layer { far: 3000.0, ..TRAINED }.case(Storage::F32));
