@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let verdicts = pool.install(|| examine(arguments, device, &cases))?;
     let mut uncovered = Vec::new();
     if arguments.filter.is_none() {
-        uncovered = doctor::uncovered(crate::gpu::kernels::kernel_names().map(|(kernel, _)| kernel), &cases)?;
+        uncovered = doctor::uncovered(crate::gpu::nvrtc::kernel_names()?.into_iter(), &cases)?;
     }
     let by_kernel = doctor::by_kernel(&verdicts);
     match arguments.json {
