@@ -3,9 +3,10 @@
 //! A kernel with global atomics runs its blocks one after the other, and a warp's lanes take their turns in order: the
 //! plain read, change and write here is atomic then.
 
-use super::memory::{addresses, bind_address, space_of, take_space};
+use super::address::{addresses, bind_address, space_of, take_space};
 use crate::ast::Entry;
 use crate::checks::races::Touch;
+use crate::checks::watch::watch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
 use crate::exec::lanes::{Lane, WARP, versions, write_row};
@@ -42,7 +43,8 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     let sources = 1 + (operation == "cas") as usize;
     draft.end(1 + sources + atom as usize)?;
     let operands = &draft.instruction.operands;
-    let (target, rest) = if atom { (operands[0].clone(), &operands[1..]) } else { (crate::ast::Operand::Sink, &operands[..]) };
+    let (target, rest) =
+        if atom { (operands[0].clone(), &operands[1..]) } else { (crate::ast::Operand::Sink, &operands[..]) };
     draft.target(0, &target, kind.bits)?;
     bind_address(draft, &rest[0], space)?;
     draft.source(1, &rest[1], kind.bits)?;
@@ -108,7 +110,8 @@ unsafe fn change<T: Lane, const B: usize, F: Fn(T, T, T) -> T + Copy + 'static>(
         let mut out = [T::default(); WARP];
         let mut rest = mask;
         while rest != 0 {
-            let Some(group) = access::group(context, code, space_of(code), &mut all, rest, B as u64, Touch::Atomic) else {
+            let Some(group) = access::group(context, code, space_of(code), &mut all, rest, B as u64, Touch::Atomic)
+            else {
                 return false;
             };
             if context.checks.initialisation
@@ -118,7 +121,7 @@ unsafe fn change<T: Lane, const B: usize, F: Fn(T, T, T) -> T + Copy + 'static>(
                 return false;
             }
             if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &all, B as u64, Touch::Atomic)
+                && !watch(context, code, &group, &all, B as u64, Touch::Atomic)
             {
                 return false;
             }

@@ -85,23 +85,32 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
                 ("lo", _, 16) => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c) & 0xffff),
                 ("lo", _, 32) => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c)),
                 ("lo", ..) => ternary(|a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)),
-                ("hi", 's', 16) => ternary(|a: u32, b: u32, c: u32| (((h(a) * h(b)) >> 16) as u32).wrapping_add(c) & 0xffff),
+                ("hi", 's', 16) => {
+                    ternary(|a: u32, b: u32, c: u32| (((h(a) * h(b)) >> 16) as u32).wrapping_add(c) & 0xffff)
+                }
                 ("hi", _, 16) => ternary(|a: u32, b: u32, c: u32| ((a * b) >> 16).wrapping_add(c) & 0xffff),
                 ("hi", ..) if saturate => ternary(|a: u32, b: u32, c: u32| {
-                    ((a as i32 as i64 * b as i32 as i64) >> 32).wrapping_add(c as i32 as i64).clamp(i32::MIN as i64, i32::MAX as i64)
-                        as u32
+                    ((a as i32 as i64 * b as i32 as i64) >> 32)
+                        .wrapping_add(c as i32 as i64)
+                        .clamp(i32::MIN as i64, i32::MAX as i64) as u32
                 }),
                 ("hi", 's', 32) => ternary(|a: u32, b: u32, c: u32| {
                     (((a as i32 as i64 * b as i32 as i64) >> 32) as u32).wrapping_add(c)
                 }),
-                ("hi", _, 32) => ternary(|a: u32, b: u32, c: u32| (((a as u64 * b as u64) >> 32) as u32).wrapping_add(c)),
+                ("hi", _, 32) => {
+                    ternary(|a: u32, b: u32, c: u32| (((a as u64 * b as u64) >> 32) as u32).wrapping_add(c))
+                }
                 ("hi", 's', _) => ternary(|a: u64, b: u64, c: u64| {
                     (((a as i64 as i128 * b as i64 as i128) >> 64) as u64).wrapping_add(c)
                 }),
-                ("hi", ..) => ternary(|a: u64, b: u64, c: u64| (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c)),
+                ("hi", ..) => {
+                    ternary(|a: u64, b: u64, c: u64| (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c))
+                }
                 (_, 's', 16) => ternary(|a: u32, b: u32, c: u32| ((h(a) * h(b)) as u32).wrapping_add(c)),
                 (_, _, 16) => ternary(|a: u32, b: u32, c: u32| (a * b).wrapping_add(c)),
-                (_, 's', _) => ternary(|a: u32, b: u32, c: u64| ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(c)),
+                (_, 's', _) => {
+                    ternary(|a: u32, b: u32, c: u64| ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(c))
+                }
                 _ => ternary(|a: u32, b: u32, c: u64| (a as u64 * b as u64).wrapping_add(c)),
             })
         }
@@ -180,7 +189,9 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             let second = draft.need(&["s32", "u32"])?;
             draft.plain(32, &[32; 3])?;
             Ok(match (first, second) {
-                ("s32", "s32") => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i8 as i32)),
+                ("s32", "s32") => {
+                    ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i8 as i32))
+                }
                 ("s32", _) => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i32)),
                 (_, "s32") => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i32, |x| x as i8 as i32)),
                 _ => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i32, |x| x as i32)),

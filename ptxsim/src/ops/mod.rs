@@ -2,6 +2,7 @@
 //!
 //! Every function `decode` takes all modifiers and operands of its instruction or refuses it.
 
+mod address;
 pub(crate) mod async_copy;
 pub(crate) mod atomic;
 mod bits;
@@ -16,6 +17,7 @@ mod integer;
 mod matrix;
 pub(crate) mod memory;
 mod moves;
+mod store;
 mod warp;
 
 use crate::decode::draft::{Draft, GUARD, Refusal};
@@ -88,8 +90,8 @@ pub(crate) fn decode(draft: &mut Draft, labels: &HashMap<&str, usize>) -> Result
         }
         "addc" | "subc" | "madc" => carry::decode(draft)?,
         "rem" | "mul24" | "mad24" | "sad" | "dp4a" => integer::decode(draft)?,
-        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt" | "bfe" | "bfi" | "popc" | "clz"
-        | "brev" | "bfind" => bits::decode(draft)?,
+        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt" | "bfe" | "bfi" | "popc"
+        | "clz" | "brev" | "bfind" => bits::decode(draft)?,
         "setp" | "set" | "selp" | "slct" => compare::decode(draft)?,
         "mov" | "cvta" | "isspacep" => moves::decode(draft)?,
         "cvt" => convert::decode(draft)?,
