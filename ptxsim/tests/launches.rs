@@ -120,7 +120,7 @@ fn global_memory() {
     let memory = GlobalMemory::new();
     let first = memory.allocate(10, "first").unwrap();
     let second = memory.allocate(10, "second").unwrap();
-    assert!(first % 256 == 0 && second - first >= 10 + 246);
+    assert!(first.is_multiple_of(256) && second - first >= 10 + 246);
     memory.write(first + 1, &[1, 2, 3]).unwrap();
     let mut bytes = [0; 3];
     memory.read_checked(first + 1, &mut bytes).unwrap();
