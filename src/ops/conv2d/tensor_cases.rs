@@ -108,6 +108,14 @@ impl Layer {
         })
     }
 
+    /// Only the addend reaches the input gradient, and all of it.
+    fn faint_case(self, storage: Storage) -> Case {
+        Case::new(format!("conv on tensor cores Dgrad {} faint addend", self.name()), storage, move |probe| {
+            probe.tape.set_tf32(true);
+            self.check(probe, Dgrad, Addend, faint, 0.0)
+        })
+    }
+
     /// Factors that TF32 rounds up, by a quarter of its unit (2^-10): the product of two is off by 2^-11 and a little.
     fn rounding_case(self, pass: Pass) -> Case {
         Case::new(format!("conv on tensor cores {pass:?} {} rounds to TF32", self.name()), Storage::F32, move |probe| {
@@ -121,6 +129,13 @@ impl Layer {
 fn exact(probe: &mut Probe<'_>, name: &str, shape: [usize; 4]) -> ValueId {
     let values = probe.normal(shape.iter().product());
     probe.activation_of(name, shape, values.into_iter().map(|x| half::bf16::from_f64(x).to_f64()).collect())
+}
+
+/// Nothing but an addend, so small that float32 holds it as a subnormal number.
+fn faint(probe: &mut Probe<'_>, name: &str, shape: [usize; 4]) -> ValueId {
+    let scale = if name == "addend" { 2f64.powi(-130) } else { 0.0 };
+    let values = probe.normal(shape.iter().product());
+    probe.activation_of(name, shape, values.into_iter().map(|x| x * scale).collect())
 }
 
 /// 1 + 3/4 of TF32's unit, with random signs.
@@ -140,15 +155,21 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let bf16: Vec<(Layer, Pass, Besides)> = vec![
         // 128 x 16.
         (layer([4, 7, 6, 16], [3, 3], 8, one), Fprop, Bias),
-        (layer([4, 7, 6, 24], [3, 3], 16, two), Fprop, Nothing),
+        (layer([9, 7, 6, 24], [3, 3], 16, two), Fprop, Nothing),
+        (layer([1, 3, 3, 16], [1, 1], 8, one), Fprop, Nothing),
+        (layer([5, 7, 2, 8], [1, 1], 16, one), Fprop, Bias),
         (layer([4, 7, 6, 8], [3, 3], 16, one), Dgrad, Addend),
         (layer([9, 7, 9, 16], [3, 3], 24, [2, 1]), Dgrad, Nothing),
+        (layer([1, 3, 3, 8], [1, 1], 16, one), Dgrad, Nothing),
         (layer([7, 7, 6, 16], [3, 3], 8, one), Wgrad, Bias),
         (layer([3, 5, 40, 40], [1, 3], 16, one), Wgrad, Nothing),
         // 128 x 32.
         (layer([5, 9, 8, 24], [3, 3], 32, two), Fprop, Bias),
         (spread(layer([2, 9, 8, 16], [3, 3], 24, one)), Fprop, Nothing),
+        (layer([1, 5, 8, 16], [1, 1], 32, one), Fprop, Nothing),
+        (layer([1, 7, 10, 8], [1, 1], 24, one), Fprop, Bias),
         (layer([5, 9, 8, 24], [3, 3], 32, two), Dgrad, Addend),
+        (layer([1, 3, 3, 24], [1, 1], 16, one), Dgrad, Nothing),
         (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Addend),
         (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Nothing),
         (layer([60, 3, 5, 24], [3, 3], 32, two), Wgrad, Nothing),
@@ -162,7 +183,13 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (bare(layer([5, 19, 15, 64], [1, 1], 40, two)), Wgrad, Nothing),
         // 128 x 64; a large one needs 64 blocks.
         (layer([2, 9, 8, 8], [5, 3], 2056, one), Fprop, Bias),
+        (layer([1, 5, 8, 8], [1, 1], 4104, one), Fprop, Nothing),
+        (layer([1, 7, 10, 8], [1, 1], 4104, one), Fprop, Nothing),
+        (layer([1, 10, 10, 8], [1, 1], 4104, one), Fprop, Nothing),
         (layer([2, 9, 8, 2056], [5, 3], 8, one), Dgrad, Addend),
+        (layer([1, 5, 8, 4104], [1, 1], 8, one), Dgrad, Nothing),
+        (layer([1, 7, 10, 4104], [1, 1], 8, one), Dgrad, Nothing),
+        (layer([1, 10, 10, 4104], [1, 1], 8, one), Dgrad, Nothing),
         (layer([5, 9, 8, 24], [3, 3], 72, one), Wgrad, Bias),
         (layer([6, 9, 15, 40], [2, 2], 40, two), Wgrad, Nothing),
         // Any channels.
@@ -180,15 +207,28 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let tf32: Vec<(Layer, Pass, Besides)> = vec![
         // 128 x 32.
         (layer([5, 9, 8, 12], [3, 3], 28, two), Fprop, Bias),
+        (layer([1, 3, 3, 8], [1, 1], 20, one), Fprop, Nothing),
+        (layer([1, 5, 8, 8], [1, 1], 20, one), Fprop, Nothing),
+        (layer([1, 7, 10, 8], [1, 1], 20, one), Fprop, Nothing),
         (layer([5, 9, 8, 12], [3, 3], 28, two), Dgrad, Addend),
+        (layer([1, 3, 3, 20], [1, 1], 8, one), Dgrad, Nothing),
+        (layer([1, 5, 8, 20], [1, 1], 8, one), Dgrad, Nothing),
         (layer([5, 9, 8, 12], [3, 3], 28, one), Wgrad, Bias),
         // 64 x 64.
         (layer([2, 9, 8, 36], [1, 1], 68, one), Fprop, Nothing),
+        (layer([1, 5, 9, 12], [1, 1], 68, one), Fprop, Bias),
         (layer([2, 9, 8, 68], [1, 1], 36, one), Dgrad, Nothing),
+        (layer([1, 5, 9, 68], [1, 1], 12, one), Dgrad, Addend),
         (layer([5, 9, 8, 36], [1, 1], 68, one), Wgrad, Nothing),
         // 128 x 64.
         (layer([2, 9, 8, 4], [5, 3], 2052, one), Fprop, Bias),
+        (layer([1, 5, 8, 4], [1, 1], 4100, one), Fprop, Nothing),
+        (layer([1, 7, 10, 4], [1, 1], 4100, one), Fprop, Nothing),
+        (layer([1, 10, 10, 4], [1, 1], 4100, one), Fprop, Nothing),
         (layer([2, 9, 8, 2052], [5, 3], 4, one), Dgrad, Addend),
+        (layer([1, 5, 8, 4100], [1, 1], 4, one), Dgrad, Nothing),
+        (layer([1, 7, 10, 4100], [1, 1], 4, one), Dgrad, Nothing),
+        (layer([1, 10, 10, 4100], [1, 1], 4, one), Dgrad, Nothing),
         (layer([5, 9, 8, 20], [3, 3], 68, two), Wgrad, Bias),
     ];
     // Enough for each place in each kernel where a factor is read.
@@ -203,7 +243,41 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (layer([1, 5, 6, 4096], [1, 1], 4, one), Dgrad),
         (layer([1, 5, 6, 20], [3, 3], 68, one), Wgrad),
     ];
+    // Weight gradients over maps of less than a stage, with a stride; and matrices that end in each of a warp's rows.
+    let small_maps = [
+        (layer([60, 3, 5, 16], [3, 3], 8, two), Storage::Bf16),
+        (layer([60, 3, 5, 8], [3, 2], 40, two), Storage::Bf16),
+        (layer([60, 3, 5, 24], [3, 3], 40, two), Storage::Bf16),
+        (layer([60, 3, 5, 6], [3, 3], 10, two), Storage::Bf16),
+        (layer([60, 3, 5, 12], [3, 3], 20, two), Storage::F32),
+        (layer([60, 3, 5, 4], [3, 3], 36, two), Storage::F32),
+        (layer([60, 3, 5, 20], [3, 3], 36, two), Storage::F32),
+    ];
+    let mut ends = Vec::new();
+    for packs in 1..=8 {
+        ends.push((layer([1, 3, 3, 8 * packs], [1, 1], 8, one), Storage::Bf16));
+        ends.push((layer([1, 3, 3, 8 * packs], [1, 1], 24, one), Storage::Bf16));
+        ends.push((layer([1, 3, 3, 8 * packs], [1, 1], 40, one), Storage::Bf16));
+        ends.push((layer([1, 3, 3, 64 + 8 * packs], [1, 1], 40, one), Storage::Bf16));
+        ends.push((layer([1, 3, 3, 8 * packs - 3], [1, 1], 40, one), Storage::Bf16));
+        ends.push((layer([1, 3, 3, 8 * packs], [1, 1], 24, one), Storage::F32));
+        ends.push((layer([1, 3, 3, 8 * packs], [1, 1], 40, one), Storage::F32));
+        ends.push((layer([1, 3, 3, 64 + 8 * packs], [1, 1], 40, one), Storage::F32));
+    }
+    let faint = [
+        (layer([1, 11, 11, 16], [1, 1], 8, one), Storage::Bf16),
+        (layer([1, 11, 11, 32], [1, 1], 8, one), Storage::Bf16),
+        (layer([1, 11, 11, 64], [1, 1], 8, one), Storage::Bf16),
+        (layer([1, 8, 8, 4104], [1, 1], 8, one), Storage::Bf16),
+        (layer([1, 8, 8, 64], [1, 1], 7, one), Storage::Bf16),
+        (layer([1, 11, 11, 32], [1, 1], 4, one), Storage::F32),
+        (layer([1, 8, 8, 64], [1, 1], 4, one), Storage::F32),
+        (layer([1, 8, 8, 4100], [1, 1], 4, one), Storage::F32),
+    ];
     let bf16 = bf16.into_iter().map(|(layer, pass, besides)| layer.case(Storage::Bf16, pass, besides));
     let tf32 = tf32.into_iter().map(|(layer, pass, besides)| layer.case(Storage::F32, pass, besides));
-    bf16.chain(tf32).chain(rounded.into_iter().map(|(layer, pass)| layer.rounding_case(pass))).collect()
+    let rounded = rounded.into_iter().map(|(layer, pass)| layer.rounding_case(pass));
+    let faint = faint.into_iter().map(|(layer, storage)| layer.faint_case(storage));
+    let more = small_maps.into_iter().chain(ends).map(|(layer, storage)| layer.case(storage, Wgrad, Nothing));
+    bf16.chain(tf32).chain(rounded).chain(faint).chain(more).collect()
 }
