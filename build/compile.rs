@@ -3,8 +3,8 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::library::{Compiled, Nvrtc, Source, entries, includes};
@@ -25,6 +25,9 @@ pub struct File {
     pub resources: Vec<(Arch, Vec<(String, Resources)>)>,
 }
 
+/// A compilation's result and the file it is kept in, or what the compiler complains about.
+type Kept = Result<(PathBuf, Compiled), String>;
+
 /// Compiles the `.cu` files among `sources`.
 ///
 /// # Errors
@@ -36,15 +39,15 @@ pub fn all(nvrtc: &Nvrtc, sources: &[Source], targets: &[Target], out: &Path) ->
     let tasks: Vec<(&Source, Target)> =
         units.iter().flat_map(|unit| targets.iter().map(move |target| (*unit, *target))).collect();
 
-    let done: Vec<Mutex<Option<Result<(PathBuf, Compiled), String>>>> =
-        tasks.iter().map(|_| Mutex::new(None)).collect();
+    let done: Vec<OnceLock<Kept>> = tasks.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some((source, target)) = tasks.get(index) else { return };
             let made = one(nvrtc, source, sources, *target, &folder);
-            *done[index].lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+            // Nobody else has this index.
+            let _ = done[index].set(made);
         }
     };
     thread::scope(|scope| {
@@ -57,7 +60,7 @@ pub fn all(nvrtc: &Nvrtc, sources: &[Source], targets: &[Target], out: &Path) ->
     let mut kept = Vec::new();
     let mut complaints: Vec<String> = Vec::new();
     for slot in done {
-        match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match slot.into_inner() {
             Some(Ok((path, compiled))) => {
                 kept.push(path);
                 made.push(compiled);
@@ -89,13 +92,7 @@ fn workers() -> usize {
 }
 
 /// Compiles one file for one target, unless the last build made the same. Returns where the result is kept.
-fn one(
-    nvrtc: &Nvrtc,
-    source: &Source,
-    all: &[Source],
-    target: Target,
-    folder: &Path,
-) -> Result<(PathBuf, Compiled), String> {
+fn one(nvrtc: &Nvrtc, source: &Source, all: &[Source], target: Target, folder: &Path) -> Kept {
     let headers = includes(source, all);
     let path = folder.join(format!("{}-{target}-{:016x}", source.name, nvrtc.key(source, &headers, target)));
     if let Some(compiled) = read(&path) {

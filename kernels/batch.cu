@@ -2,8 +2,8 @@
 // batch [B, H, W, C] float32 or bf16.
 //
 // Blocks: x is the position in the batch, y a stretch of its image, ELEMENTS elements that neighbouring threads write
-// side by side. Normalisation is a look-up: `table` [C, 256] holds what each byte becomes, computed by the host. Crop and
-// mirroring are drawn from the counter (step, position) as in `src/ops/batch`, by every thread for itself.
+// side by side. Normalisation is a look-up: `table` [C, 256] holds what each byte becomes, computed by the host. Crop
+// and mirroring are drawn from the counter (step, position) as in `src/ops/batch`, by every thread for itself.
 #include "philox.cuh"
 
 constexpr u32 THREADS = 256;

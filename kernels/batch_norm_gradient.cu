@@ -1,8 +1,9 @@
 // The gradient of BatchNorm (batch_norm.cu) over [rows, C]: with g the upstream gradient where the fused ReLU passed,
-//   dbeta = sum g, dgamma = inv_std * sum g (x - mean),
+//   dbeta = sum g, dgamma = inv_std * (sum g (x - mean) - rest * dbeta),
 //   dx = scale * g + slope * (x - mean) + offset [+ addend], and the residual's gradient g,
-// where slope = -scale * inv_std * dgamma / rows, offset = -scale * dbeta / rows with the batch's statistics (Ioffe,
-// Szegedy: "Batch normalization", 2015, section 3) and both are zero with running ones.
+// where slope = -scale * inv_std * dgamma / rows, offset = -scale * dbeta / rows - slope * rest with the batch's
+// statistics (Ioffe, Szegedy: "Batch normalization", 2015, section 3) and both are zero with running ones. The batch's
+// mean is mean + rest.
 //
 // Three kernels: sums of chunks of rows, their combination per channel, the pass that writes dx. Memory bound: x and the
 // upstream gradient (and the output, where the ReLU's mask is read from it) are read twice and dx is written once; less
@@ -116,8 +117,8 @@ KERNEL(batch_norm_gradient_sums_bf16, THREADS)(const bf16* x, const bf16* upstre
 
 // ---- gradients of the parameters, [C] --------------------------------------------------------------------------------
 
-KERNEL(batch_norm_gradient_combine, THREADS)(const float* sums, const float* inv_std, float* dgamma, float* dbeta,
-                                             Matrix m, u32 chunks) {
+KERNEL(batch_norm_gradient_combine, THREADS)(const float* sums, const float* inv_std, const float* rest,
+                                             float* dgamma, float* dbeta, Matrix m, u32 chunks) {
     __shared__ float room[2][PARTNERS * CHANNELS];
     u32 channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS;
     bool inside = channel < m.channels;
@@ -131,7 +132,7 @@ KERNEL(batch_norm_gradient_combine, THREADS)(const float* sums, const float* inv
     product = sum_partners(room[0], product);
     total = sum_partners(room[1], total);
     if (inside && threadIdx.x < CHANNELS) {
-        dgamma[channel] = product * inv_std[channel];
+        dgamma[channel] = fmaf(-rest[channel], total, product) * inv_std[channel];
         dbeta[channel] = total;
     }
 }
@@ -152,9 +153,13 @@ DEVICE void input_gradient(const Inputs<T>& in, const float* dgamma, const float
         u32 channel = column % m.channels;
         fill_tables(tables, in, channel, threadIdx.x);
         float share = -tables.scale[threadIdx.x] / float(m.count / m.channels);
-        bool batch = dgamma != nullptr;
-        slopes[threadIdx.x] = batch ? share * in.inv_std[channel] * dgamma[channel] : 0.0f;
-        offsets[threadIdx.x] = batch ? share * dbeta[channel] : 0.0f;
+        float slope = 0.0f, offset = 0.0f;
+        if (dgamma != nullptr) {
+            slope = share * in.inv_std[channel] * dgamma[channel];
+            offset = fmaf(-slope, in.rest[channel], share * dbeta[channel]);
+        }
+        slopes[threadIdx.x] = slope;
+        offsets[threadIdx.x] = offset;
     }
     sync_block();
     if (!lane.active) return;

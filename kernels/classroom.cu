@@ -1,18 +1,20 @@
 // The fused ClassroomKD loss (`src/ops/classroom`): ranks of all networks over the batch, filter, temperatures, every
-// loss and the student's logit gradient. N networks of which M = N - 1 are mentors: logits [rows, classes] float32 each,
-// `logits` a table of N pointers, the student first; labels [rows] u32.
+// loss and the student's logit gradient. N networks of which M = N - 1 are mentors: logits [rows, classes] float32
+// each, `logits` a table of N pointers, the student first; labels [rows] u32.
 //
-// Two launches, nothing goes to the host. `classroom_ranks_f32` (blocks: x rows, y networks) leaves the softmax of every
-// row at T = 1, and of every block its part of the ranks' sums. `classroom_loss_f32` (blocks: x rows): each warp adds up
-// those parts, all in one order and so with one result, settles who stands where, and takes its rows: losses and gradient.
-// The losses' parts meet in the block that finishes last; it adds them in the order of blocks, so which one it is does not
-// show. A warp takes every (gridDim.x * ROW_WARPS)-th row.
+// Two launches, nothing goes to the host. `classroom_ranks_f32` (blocks: x rows, y networks) leaves the softmax of
+// every row at T = 1, and of every block its part of the ranks' sums. `classroom_loss_f32` (blocks: x rows): each
+// warp adds up those parts, all in one order and so with one result, settles who stands where, and takes its rows:
+// losses and gradient. The losses' parts meet in the block that finishes last; it adds them in the order of blocks,
+// so which one it is does not show. A warp takes every (gridDim.x * ROW_WARPS)-th row.
 #include "standing.cuh"
 
-// `softmaxes` [N, rows]. `parts` [2N - 1, gridDim.x]: of every network the sum over the block's rows of ln p(y), or of p(y)
-// (ordinal); then of every mentor that of the product of its DTKD temperatures. `ticket` is set to zero for the other kernel.
+// `softmaxes` [N, rows]. `parts` [2N - 1, gridDim.x]: of every network the sum over the block's rows of ln p(y), or
+// of p(y) (ordinal); then of every mentor that of the product of its DTKD temperatures. `ticket` becomes zero for the
+// other kernel.
 KERNEL(classroom_ranks_f32, ROW_THREADS)
-(const float* const* logits, const u32* labels, Softmax* softmaxes, double* parts, u32* ticket, Classroom of, float tau) {
+(const float* const* logits, const u32* labels, Softmax* softmaxes, double* parts, u32* ticket, Classroom of,
+ float tau) {
     __shared__ double sums[ROW_WARPS], products[ROW_WARPS];
     u32 network = blockIdx.y, warp = threadIdx.x / WARP;
     double sum = 0, product = 0;
@@ -37,12 +39,13 @@ KERNEL(classroom_ranks_f32, ROW_THREADS)
     }
 }
 
-// `totals` [Q, gridDim.x] with the Q = 2N + 2M numbers that the batch shows, summed over a block's rows: terms [N], weights
-// [N], temperatures [M], active [M]. Shared memory per warp: a standing, M products, Q sums. `share` is 1 / rows.
+// `totals` [Q, gridDim.x] with the Q = 2N + 2M numbers that the batch shows, summed over a block's rows: terms [N],
+// weights [N], temperatures [M], active [M]. Shared memory per warp: a standing, M products, Q sums. `share` is 1 /
+// rows.
 KERNEL(classroom_loss_f32, ROW_THREADS, 4)
-(const float* const* logits, const u32* labels, const Softmax* softmaxes, const double* parts, double* totals, u32* ticket,
- float* loss, float* d_logits, float* terms, float* ranks, float* weights, float* temperatures, float* active, Classroom of,
- double tau, double digits, double share) {
+(const float* const* logits, const u32* labels, const Softmax* softmaxes, const double* parts, double* totals,
+ u32* ticket, float* loss, float* d_logits, float* terms, float* ranks, float* weights, float* temperatures,
+ float* active, Classroom of, double tau, double digits, double share) {
     extern __shared__ double memory[];
     u32 mentors = of.mentors, networks = 1 + mentors, quantities = 2 * (networks + mentors);
     u32 lane = lane_index(), warp = threadIdx.x / WARP;
@@ -51,7 +54,7 @@ KERNEL(classroom_loss_f32, ROW_THREADS, 4)
     double* products = standing.end(mentors);
     double* sums = products + mentors;
 
-    // The batch: ranks are the geometric means of true-class probabilities, or the arithmetic ones of the older version.
+    // The batch's ranks: geometric means of true-class probabilities, or the arithmetic ones of the older version.
     for (u32 n = 0; n < networks; n++) {
         double mean = column_sum(parts + n * gridDim.x, gridDim.x) * share;
         double rank = of.ordinal ? mean : exp(mean);

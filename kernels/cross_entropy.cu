@@ -1,11 +1,12 @@
 // Cross-entropy with label smoothing and the gradient of its mean over the batch: logits [rows, classes] float32.
 //
-// One warp per row. With targets t = on [c = label] + off, `losses[row] = -sum_c t_c ln p_c` in f64 (kernels/loss.cu adds
-// them up) and `d_logits = (p - t) / rows`.
+// One warp per row. With targets t = on [c = label] + off, `losses[row] = -sum_c t_c ln p_c` in f64 (kernels/loss.cu
+// adds them up) and `d_logits = (p - t) / rows`.
 #include "rows.cuh"
 
 KERNEL(cross_entropy_f32, ROW_THREADS)
-(const float* logits, const u32* labels, float* d_logits, double* losses, u32 rows, u32 classes, double on, double off) {
+(const float* logits, const u32* labels, float* d_logits, double* losses, u32 rows, u32 classes, double on,
+ double off) {
     u32 row = warp_index();
     if (row >= rows) return;
     logits += row * classes, d_logits += row * classes;

@@ -1,9 +1,9 @@
 // Counters of a classifier over the first `valid` rows of logits [rows, classes] float32, with u32 labels [rows].
 //
-// The first kernel has a warp for each row: its cross-entropy, and how many classes come before the label's (equal logits
-// rank by class; a label's logit that is not a number comes last). The second has a warp for each class and one for the
-// batch, so every counter has one writer and its sum a fixed order. Counters (f64, state): images, loss, hits, hits among
-// the first five, hits per class, images per class.
+// The first kernel has a warp for each row: its cross-entropy, and how many classes come before the label's (equal
+// logits rank by class; a label's logit that is not a number comes last). The second has a warp for each class and one
+// for the batch, so every counter has one writer and its sum a fixed order. Counters (f64, state): images, loss, hits,
+// hits among the first five, hits per class, images per class.
 #include "rows.cuh"
 
 KERNEL(evaluate_rows_f32, ROW_THREADS)

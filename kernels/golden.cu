@@ -163,6 +163,19 @@ KERNEL(golden_copy_async_16, 32)(const u32* in, u32* out) {
     for (u32 i = 0; i < 4; i++) out[lane * 4 + i] = shared[lane * 4 + i];
 }
 
+// in [32] whether to copy, [32] data; out [32]: as above, four bytes each.
+KERNEL(golden_copy_async_4, 32)(const u32* in, u32* out) {
+    __shared__ u32 shared[32];
+    u32 lane = threadIdx.x;
+    shared[lane] = 0xdeadbeefu;
+    sync_warp();
+    copy_async_4(shared + (31 - lane), in + 32 + lane, in[lane] != 0);
+    copy_async_commit();
+    copy_async_wait<0>();
+    sync_warp();
+    out[lane] = shared[lane];
+}
+
 // in [2, 32, 4], out [2, 32, 4]. Two groups; the first is read while the second may still be on its way.
 KERNEL(golden_copy_async_wait, 32)(const u32* in, u32* out) {
     __shared__ alignas(16) u32 shared[256];

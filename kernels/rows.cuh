@@ -1,7 +1,7 @@
 // What losses do with rows of logits `[rows, classes]`: one warp per row, lane l takes classes l, l + 32, ...
 //
-// A row of 10 to 1000 classes is 40 bytes to 4 KB: neighbouring lanes read neighbouring classes, and what is read a second
-// time comes from the L1 cache. Only this warp touches the row, so no barrier is needed.
+// A row of 10 to 1000 classes is 40 bytes to 4 KB: neighbouring lanes read neighbouring classes, and what is read a
+// second time comes from the L1 cache. Only this warp touches the row, so no barrier is needed.
 #pragma once
 
 #include "prims.cuh"

@@ -1,9 +1,10 @@
 // Stochastic gradient descent over all parameters in one launch (torch.optim.SGD):
 //   g = gradient + weight_decay * w;  v = momentum * v + g;  w = w - rate * (nesterov ? g + momentum * v : v)
 //
-// A block takes one piece of PIECE elements, or what is left of its parameter: `pieces` says of which parameter and from
-// where on. Memory bound: 16 bytes per thread and access, the elements behind the last whole pack one by one. The fused
-// multiply-adds are those of the CPU, so both round alike. A weight that is not finite afterwards raises `broken`.
+// A block takes one piece of PIECE elements, or what is left of its parameter: `pieces` says of which parameter and
+// from where on. Memory bound: 16 bytes per thread and access, the elements behind the last whole pack one by one.
+// The fused multiply-adds are those of the CPU, so both round alike. A weight that is not finite afterwards raises
+// `broken`.
 #include "prims.cuh"
 
 struct Parameter {

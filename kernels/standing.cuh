@@ -1,5 +1,6 @@
-// Who stands where in the classroom: from ranks to weights, filter and temperatures, as `src/ops/classroom/standing.rs`.
-// A few numbers per batch or sample, in f64, by one warp in its own shared memory: lane l takes networks l, l + 32, ...
+// Who stands where in the classroom: from ranks to weights, filter and temperatures
+// (`src/ops/classroom/standing.rs`). A few numbers per batch or sample, in f64, by one warp in its own shared memory:
+// lane l takes networks l, l + 32, ...
 #pragma once
 
 #include "rows.cuh"
@@ -42,7 +43,8 @@ struct Standing {
         double sum = 0;
         for (u32 n = 0; n < networks; n++) sum += ranks[n];
         for (u32 n = lane_index(); n < networks; n += WARP) {
-            weights[n] = !of.asking ? 1 : of.ordinal ? weight_by_order(n, networks) : weight_by_share(n, sum, digits, of);
+            weights[n] = 1;
+            if (of.asking) weights[n] = of.ordinal ? weight_by_order(n, networks) : weight_by_share(n, sum, digits, of);
         }
         sync_warp();
         double own = weights[0];
@@ -69,7 +71,8 @@ struct Standing {
     }
 
    private:
-    // The share of the sum of ranks, rounded to decimal digits (`digits` is 10^digits; 0: not rounded), halves to even.
+    // The share of the sum of ranks, rounded to decimal digits (`digits` is 10^digits; 0: not rounded), halves to
+    // even.
     DEVICE double weight_by_share(u32 network, double sum, double digits, const Classroom& of) const {
         double share = sum > 0 ? ranks[network] / sum : 0;
         if (digits > 0) share = rint(share * digits) / digits;

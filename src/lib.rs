@@ -12,6 +12,7 @@ pub mod distill;
 pub mod doctor;
 pub mod error;
 pub mod gpu;
+pub mod host;
 pub mod nn;
 pub mod ops;
 pub mod parity;

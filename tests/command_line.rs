@@ -130,6 +130,12 @@ fn benchmarks_are_listed_by_name() {
     // Not one of the standard ones, so it has to be named.
     assert!(!list.contains("resnet56"), "{list}");
     assert_eq!(succeeds(&["bench", "--list", "--batch", "8", "train-step/resnet56"]), "train-step/resnet56/b8/f32\n");
+    assert_eq!(
+        succeeds(&["bench", "--list", "--batch", "8", "pretrain-step/fashion-quick/"]),
+        "pretrain-step/fashion-quick/b8/f32\n"
+    );
+    refused(&["bench", "--precision", "bf16", "train-step/resnet8/"], &["the cpu computes in f32 alone"]);
+    refused(&["bench", "--precision", "f16", "train-step/resnet8/"], &["expected f32, tf32 or bf16"]);
     refused(&["bench", "train-step/resnet21/b64/f32"], &["did you mean `train-step/resnet20/b64/f32`?"]);
     refused(&["bench", "--cpu-time", "--threads", "2", "train-step/resnet8/"], &["--threads 1"]);
 }
@@ -151,6 +157,11 @@ fn a_benchmark_says_images_per_second() {
     assert!(number("fastest_ms") <= number("median_ms") && number("gflops") > 0.0, "{entry}");
     let operations = entry["profile"].as_array().unwrap();
     assert!(operations.iter().any(|line| line["operation"] == "conv2d_wgrad" && line["count"] == 2), "{entry}");
+
+    // A teacher and a peer learn at once.
+    let document = measured("pretrain-step/fashion-quick/");
+    assert_eq!(document["entries"][0]["name"], "pretrain-step/fashion-quick/b2/f32");
+    assert!(document["entries"][0]["images_per_second"].as_f64().unwrap() > 0.0, "{document}");
 
     let document = measured("kernel/conv2d_dgrad/8x8x64-64-k3-s1-g1/");
     let entry = &document["entries"][0];

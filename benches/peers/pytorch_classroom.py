@@ -158,6 +158,8 @@ class Classroom:
         return loss.detach()
 
     def step(self):
+        # What compiled nets gave in the step before is not needed any more: their CUDA graphs may write over it.
+        torch.compiler.cudagraph_mark_step_begin()
         self.data.advance()
         return self.work()
 

@@ -66,25 +66,27 @@ impl Display for Variable {
         let size = crate::parse::bytes_of(&self.kind).unwrap_or(1);
         let linking = if self.bytes == 0 { ".extern " } else { "" };
         write!(f, "{linking}.{} .align {} .{} {}", self.space, self.alignment, self.kind, self.name)?;
-        match self.bytes / size {
+        let count = self.bytes / size;
+        match count {
             0 => write!(f, "[]")?,
             1 => {}
-            count => write!(f, "[{count}]")?,
+            _ => write!(f, "[{count}]")?,
         }
-        if self.initial.is_empty() {
-            return Ok(());
-        }
-        write!(f, " = {{")?;
-        for (index, element) in self.initial.chunks(size as usize).enumerate() {
-            let bits = element.iter().rev().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-            write!(f, "{}", if index > 0 { ", " } else { "" })?;
+        let element = |bytes: &[u8]| {
+            let bits = bytes.iter().rev().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
             match self.kind.as_str() {
-                "f32" => write!(f, "0f{bits:08X}")?,
-                "f64" => write!(f, "0d{bits:016X}")?,
-                _ => write!(f, "{bits}")?,
+                "f32" => format!("0f{bits:08X}"),
+                "f64" => format!("0d{bits:016X}"),
+                _ => bits.to_string(),
             }
+        };
+        let elements: Vec<String> = self.initial.chunks(size as usize).map(element).collect();
+        match elements.as_slice() {
+            [] => Ok(()),
+            // Only arrays have braces.
+            [only] if count == 1 => write!(f, " = {only}"),
+            _ => write!(f, " = {{{}}}", elements.join(", ")),
         }
-        write!(f, "}}")
     }
 }
 

@@ -8,10 +8,11 @@ pub mod timing;
 
 use serde::Serialize;
 
-use crate::config::presets;
+use crate::config::{Precision, presets};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::zoo;
+use crate::train::records::Phase;
 use kernel::KernelCase;
 use machine::Machine;
 use profile::ProfileLine;
@@ -36,13 +37,19 @@ pub enum Benchmark {
         model: String,
         /// Images of a step.
         batch: usize,
+        /// What it computes in.
+        precision: Precision,
     },
-    /// A whole step of the student's lesson in a preset's classroom.
+    /// A whole step in a preset's classroom: of the student's lesson, or of all mentors that are trained there.
     ClassroomStep {
+        /// Which of the two.
+        phase: Phase,
         /// A preset's name.
         preset: String,
         /// Images of a step; the preset's own where none is given.
         batch: usize,
+        /// What it computes in.
+        precision: Precision,
     },
     /// One layer's passes.
     Kernel(KernelCase),
@@ -81,12 +88,15 @@ pub struct Entry {
 }
 
 impl Benchmark {
-    /// Its name: `train-step/<model>/b<batch>/f32`, `classroom-step/<preset>/b<batch>/f32` or
-    /// `kernel/<pass>/<shape>/b<batch>/f32`.
+    /// Its name: `train-step/<model>/b<batch>/<precision>`, `classroom-step/<preset>/b<batch>/<precision>`,
+    /// `pretrain-step/<preset>/b<batch>/<precision>` or `kernel/<pass>/<shape>/b<batch>/f32`.
     pub fn name(&self) -> String {
         match self {
-            Self::TrainStep { model, batch } => format!("train-step/{model}/b{batch}/f32"),
-            Self::ClassroomStep { preset, batch } => format!("classroom-step/{preset}/b{batch}/f32"),
+            Self::TrainStep { model, batch, precision } => format!("train-step/{model}/b{batch}/{}", precision.name()),
+            Self::ClassroomStep { phase, preset, batch, precision } => {
+                let kind = if *phase == Phase::Pretrain { "pretrain-step" } else { "classroom-step" };
+                format!("{kind}/{preset}/b{batch}/{}", precision.name())
+            }
             Self::Kernel(case) => case.name(),
         }
     }
@@ -97,12 +107,12 @@ impl Benchmark {
     /// If what is measured cannot be built, for instance because the batch is too large.
     pub fn measure(&self, processor: &Processor, machine: &Machine, effort: Effort, profile: bool) -> Result<Entry> {
         match self {
-            Self::TrainStep { model, batch } => {
-                let stage = step::train_step(processor, model, *batch)?;
+            Self::TrainStep { model, batch, precision } => {
+                let stage = step::train_step(processor, model, *batch, *precision)?;
                 step::measure(self.name(), stage, *batch, machine, effort, profile)
             }
-            Self::ClassroomStep { preset, batch } => {
-                let stage = step::classroom_step(processor, preset, *batch)?;
+            Self::ClassroomStep { phase, preset, batch, precision } => {
+                let stage = step::classroom_step(processor, *phase, preset, *batch, *precision)?;
                 step::measure(self.name(), stage, *batch, machine, effort, profile)
             }
             Self::Kernel(case) => case.measure(processor, machine, effort),
@@ -110,22 +120,23 @@ impl Benchmark {
     }
 }
 
-/// The benchmarks whose names contain `filter`: of the standard ones, else of those for all models and presets.
+/// The benchmarks whose names contain `filter`: of the standard ones, else of those for all models and presets, the
+/// training of their mentors among them. Kernels are measured in float32 alone.
 ///
 /// # Errors
 /// If there is none.
-pub fn select(filter: Option<&str>, batch: Option<usize>) -> Result<Vec<Benchmark>> {
+pub fn select(filter: Option<&str>, batch: Option<usize>, precision: Precision) -> Result<Vec<Benchmark>> {
     let filter = filter.unwrap_or("");
     let chosen = |all: Vec<Benchmark>| -> Vec<Benchmark> {
         all.into_iter().filter(|benchmark| benchmark.name().contains(filter)).collect()
     };
     let models = NETS.iter().map(|net| net.to_string()).collect();
-    let standard = chosen(of(models, &PRESETS, batch)?);
+    let standard = chosen(of(models, &PRESETS, &[Phase::Distil], batch, precision)?);
     if !standard.is_empty() {
         return Ok(standard);
     }
     let all_presets: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
-    let every = of(zoo::names(), &all_presets, batch)?;
+    let every = of(zoo::names(), &all_presets, &[Phase::Distil, Phase::Pretrain], batch, precision)?;
     let names: Vec<String> = every.iter().map(Benchmark::name).collect();
     let found = chosen(every);
     if found.is_empty() {
@@ -135,17 +146,26 @@ pub fn select(filter: Option<&str>, batch: Option<usize>) -> Result<Vec<Benchmar
     Ok(found)
 }
 
-fn of(models: Vec<String>, presets: &[&str], batch: Option<usize>) -> Result<Vec<Benchmark>> {
-    let kernels = kernel::cases(&NETS, batch.unwrap_or(BATCH))?;
-    let steps = models.into_iter().map(|model| Benchmark::TrainStep { model, batch: batch.unwrap_or(BATCH) });
+fn of(
+    models: Vec<String>,
+    presets: &[&str],
+    phases: &[Phase],
+    batch: Option<usize>,
+    precision: Precision,
+) -> Result<Vec<Benchmark>> {
+    let steps =
+        models.into_iter().map(|model| Benchmark::TrainStep { model, batch: batch.unwrap_or(BATCH), precision });
     let mut all: Vec<Benchmark> = steps.collect();
     for preset in presets {
-        let batch = match batch {
-            Some(batch) => batch,
-            None => step::preset_config(preset)?.train.batch_size,
-        };
-        all.push(Benchmark::ClassroomStep { preset: preset.to_string(), batch });
+        let config = step::preset_config(preset)?;
+        for phase in phases.iter().copied() {
+            let own = if phase == Phase::Pretrain { &config.pretrain } else { &config.train };
+            let batch = batch.unwrap_or(own.batch_size);
+            all.push(Benchmark::ClassroomStep { phase, preset: preset.to_string(), batch, precision });
+        }
     }
-    all.extend(kernels.into_iter().map(Benchmark::Kernel));
+    if precision == Precision::F32 {
+        all.extend(kernel::cases(&NETS, batch.unwrap_or(BATCH))?.into_iter().map(Benchmark::Kernel));
+    }
     Ok(all)
 }

@@ -17,6 +17,7 @@ use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::random::{Philox, Stream};
 use crate::train::material::{Images, Material};
+use crate::train::records::Phase;
 use crate::train::run::Run;
 use crate::train::stage::{Design, Enrolment, Stage};
 
@@ -55,7 +56,7 @@ pub fn synthetic([height, width, channels]: [usize; 3], classes: usize, batch: u
 ///
 /// # Errors
 /// For a model that is not there, or a batch that no memory holds.
-pub fn train_step(processor: &Processor, model: &str, batch: usize) -> Result<Stage> {
+pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: Precision) -> Result<Stage> {
     let material = synthetic([32, 32, 3], 100, batch);
     let config = TrainConfig {
         epochs: 1,
@@ -71,7 +72,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize) -> Result<St
         },
         schedule: Schedule { shape: Shape::Constant, warmup_epochs: 0.0 },
         label_smoothing: 0.0,
-        precision: Precision::F32,
+        precision,
     };
     let enrolment = Enrolment {
         role: "student".to_string(),
@@ -87,15 +88,25 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize) -> Result<St
     Ok(stage)
 }
 
-/// The student's lesson in a preset's classroom, on synthetic images of its data's shape.
+/// The student's lesson in a preset's classroom, or the training of all its mentors, on synthetic images of its data's
+/// shape.
 ///
 /// # Errors
 /// For a preset that is not there, or whose images have no fixed shape.
-pub fn classroom_step(processor: &Processor, preset: &str, batch: usize) -> Result<Stage> {
+pub fn classroom_step(
+    processor: &Processor,
+    phase: Phase,
+    preset: &str,
+    batch: usize,
+    precision: Precision,
+) -> Result<Stage> {
     let mut config = preset_config(preset)?;
-    config.train.batch_size = batch;
-    config.train.optimizer.lr = 1e-3;
-    config.train.schedule = Schedule { shape: Shape::Constant, warmup_epochs: 0.0 };
+    for train in [&mut config.train, &mut config.pretrain] {
+        train.batch_size = batch;
+        train.optimizer.lr = 1e-3;
+        train.schedule = Schedule { shape: Shape::Constant, warmup_epochs: 0.0 };
+        train.precision = precision;
+    }
     let (shape, classes) = match config.data.source {
         Some(SourceKind::Embedded | SourceKind::Idx | SourceKind::FashionMnist) => ([28, 28, 1], 10),
         Some(SourceKind::Cifar10) => ([32, 32, 3], 10),
@@ -104,7 +115,7 @@ pub fn classroom_step(processor: &Processor, preset: &str, batch: usize) -> Resu
             return Err(Error::request(format!("the images of preset {preset} have no fixed shape to measure with")));
         }
     };
-    Run::with_material(config, synthetic(shape, classes, batch), processor)?.rehearse()
+    Run::with_material(config, synthetic(shape, classes, batch), processor)?.rehearse(phase)
 }
 
 /// The config of a preset; nothing that it names is opened.

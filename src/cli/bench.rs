@@ -10,7 +10,7 @@ use super::progress::thread_pool;
 use crate::bench::machine::Machine;
 use crate::bench::timing::{Clock, Effort};
 use crate::bench::{self, Benchmark, Entry};
-use crate::config::DeviceRequest;
+use crate::config::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 
@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Images of a step; otherwise 64, and a preset's own number in its classroom
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=8192))]
     pub batch: Option<u16>,
+    /// What steps compute in: f32, tf32 or bf16; the cpu in f32 alone
+    #[arg(long, default_value = "f32", value_parser = precision)]
+    pub precision: Precision,
     /// How long each training step is repeated, in seconds; kernels for a twentieth of it
     #[arg(long, default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
@@ -53,7 +56,13 @@ pub struct Arguments {
 /// For a filter that nothing fits, a device that is not there, or a step that cannot be built.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let device = arguments.device.open()?;
-    let benchmarks = bench::select(arguments.filter.as_deref(), arguments.batch.map(usize::from))?;
+    if device.gpu().is_none() && arguments.precision != Precision::F32 {
+        let name = arguments.precision.name();
+        return Err(Error::request(format!("the cpu computes in f32 alone, but {name} is asked for"))
+            .help("leave --precision out, or --device cuda, or --device sim"));
+    }
+    let batch = arguments.batch.map(usize::from);
+    let benchmarks = bench::select(arguments.filter.as_deref(), batch, arguments.precision)?;
     if arguments.list {
         let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
         if arguments.json {
@@ -119,6 +128,11 @@ fn line(entry: &Entry, width: usize) -> String {
         ]
     });
     text + &plain_table(std::iter::once(heading.to_vec()).chain(rows)) + "\n"
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let known = [Precision::F32, Precision::Tf32, Precision::Bf16];
+    known.into_iter().find(|one| one.name() == text).ok_or_else(|| "expected f32, tf32 or bf16".to_string())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -4,6 +4,7 @@ mod output;
 mod progress;
 
 pub mod bench;
+pub mod doctor;
 pub mod eval;
 pub mod methods;
 pub mod models;
@@ -36,6 +37,7 @@ enum Command {
     Eval(eval::Arguments),
     Parity(parity::Arguments),
     Report(report::Arguments),
+    Doctor(doctor::Arguments),
     Bench(bench::Arguments),
 }
 
@@ -49,6 +51,7 @@ impl Command {
             Command::Eval(arguments) => eval::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
+            Command::Doctor(arguments) => doctor::run(&arguments),
             Command::Bench(arguments) => bench::run(&arguments),
         }
     }
@@ -85,6 +88,7 @@ mod tests {
         eval::Arguments::augment_args(Command::new("eval")).debug_assert();
         parity::Arguments::augment_args(Command::new("parity")).debug_assert();
         bench::Arguments::augment_args(Command::new("bench")).debug_assert();
+        doctor::Arguments::augment_args(Command::new("doctor")).debug_assert();
         report::Arguments::augment_args(Command::new("report")).debug_assert();
     }
 }

@@ -50,6 +50,11 @@ pub(super) fn compare(storage: Storage, recorded: &Recorded, expected: &Left, fo
     values.chain(state).collect()
 }
 
+/// The first difference that does not hold.
+pub(super) fn worst(storage: Storage, recorded: &Recorded, expected: &Left, found: &Left) -> Option<Difference> {
+    compare(storage, recorded, expected, found).into_iter().find(|difference| !difference.holds())
+}
+
 fn same(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
 }

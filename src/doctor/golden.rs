@@ -159,6 +159,14 @@ pub fn select(filter: Option<&str>) -> Result<Vec<&'static Golden>> {
     Ok(Book::committed()?.cases.iter().filter(fits).collect())
 }
 
+/// Examines one after the other, as [`examine`].
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_all(values: &[&Golden], device: impl Fn(bool) -> Result<Arc<dyn Device>>) -> Result<Vec<Finding>> {
+    values.iter().map(|golden| examine(golden, &device)).collect()
+}
+
 /// Launches twice and compares. `device` makes a fresh device for each run, the second one (`true`) with everything that
 /// may be in another order in another order.
 ///

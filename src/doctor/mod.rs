@@ -7,12 +7,15 @@
 
 mod compare;
 pub mod golden;
+mod machine;
+pub mod mutation;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use compare::Difference;
+pub use machine::Machine;
 pub use run::Recorded;
 
 use crate::error::{Error, Result};

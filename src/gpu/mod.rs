@@ -9,6 +9,7 @@ pub mod driver;
 pub mod kernels;
 pub mod nvrtc;
 mod open;
+pub mod sim;
 
 use std::fmt;
 use std::sync::Arc;

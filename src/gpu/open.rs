@@ -1,22 +1,30 @@
 //! From what a user asks for to a processor.
 
+use std::sync::Arc;
+
 use super::Processor;
+use super::driver::Driver;
+use super::sim::{Sim, SimOptions};
 use crate::config::DeviceRequest;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl DeviceRequest {
-    /// Opens the device that was asked for. `auto` is a GPU where there is one that works, else the CPU.
+    /// Opens the device that was asked for. `auto` is the first GPU where it can be used, else the CPU.
     ///
     /// # Errors
     /// Where there is no such device, saying what is missing.
     pub fn open(self) -> Result<Processor> {
-        match self {
-            Self::Auto | Self::Cpu => Ok(Processor::Cpu),
-            Self::Cuda(_) | Self::Sim => {
-                let name = if self == Self::Sim { "sim" } else { "cuda" };
-                Err(Error::request(format!("this kd-engine was built without the device `{name}`"))
-                    .help("leave --device out, or --device cpu"))
-            }
-        }
+        Ok(match self {
+            Self::Cpu => Processor::Cpu,
+            Self::Auto => match Driver::open(0) {
+                Ok(driver) => Processor::Gpu(Arc::new(driver)),
+                Err(reason) => {
+                    tracing::debug!("no GPU is used: {reason}");
+                    Processor::Cpu
+                }
+            },
+            Self::Cuda(ordinal) => Processor::Gpu(Arc::new(Driver::open(ordinal)?)),
+            Self::Sim => Processor::Gpu(Arc::new(Sim::new(SimOptions::from_environment()?))),
+        })
     }
 }

@@ -49,6 +49,7 @@ pub fn cases() -> Vec<case::Case> {
         cast::cases::cases(),
         channel_shuffle::cases::cases(),
         classroom::cases::cases(),
+        conv2d::cases::cases(),
         conv2d::tensor_cases::cases(),
         concat::cases::cases(),
         cross_entropy::cases::cases(),

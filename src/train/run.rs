@@ -21,6 +21,7 @@ use crate::config::{Config, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
+use crate::host;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
@@ -111,12 +112,13 @@ impl Run {
         Ok(Self { processor, config, material, lineup })
     }
 
-    /// The stage in which the student learns, every weight drawn, those of the mentors too: for measuring.
+    /// The first stage of a phase, every weight drawn, those of the mentors too: for measuring.
     ///
     /// # Errors
-    /// If the stage cannot be recorded.
-    pub fn rehearse(&self) -> Result<Stage> {
-        let plan = StagePlan { phase: Phase::Distil, seed: self.config.train.seeds[0] };
+    /// If there is no such stage, or it cannot be recorded.
+    pub fn rehearse(&self, phase: Phase) -> Result<Stage> {
+        let plan = self.stages().into_iter().find(|plan| plan.phase == phase);
+        let plan = plan.ok_or_else(|| Error::request(format!("{} has no stage of {phase}", self.config.name)))?;
         let mut stage = self.record(plan)?;
         self.initialise(&mut stage, plan);
         for (mentor, place) in stage.mentors.iter().zip(1..) {
@@ -221,7 +223,7 @@ impl Run {
     /// Bytes that a stage may take: of the host's memory, or of a GPU's that is left beside the data set.
     fn available_bytes(&self) -> Result<Option<u64>> {
         match self.processor.gpu() {
-            None => Ok(room::available_bytes()),
+            None => Ok(host::available_bytes()),
             Some(device) => Ok(Some(device.memory()?.free.saturating_sub(self.material.bytes() as u64))),
         }
     }

@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_long};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use kd_engine::gpu::kernels;
 use libloading::Library;
 
 /// The driver that a test wants; the next test waits until this one is dropped.
@@ -31,6 +32,7 @@ impl Default for Machine {
 fn library() -> &'static Library {
     static LIBRARY: OnceLock<Library> = OnceLock::new();
     LIBRARY.get_or_init(|| {
+        assert_eq!(kernels::absent(), None, "built without kernels: run ./test, or set KD_NVRTC_DIR");
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("libcuda.so");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/driver/libcuda.c");

@@ -5,3 +5,4 @@ mod leaves;
 mod memory;
 mod resume;
 mod school;
+mod sim;

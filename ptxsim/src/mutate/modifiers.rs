@@ -16,13 +16,15 @@ fn replaced(class: Class, instruction: &Instruction, index: usize, by: &str) -> 
     changed(class, instruction, modifiers)
 }
 
-/// To nearest becomes toward zero, and the other directions become one another.
+/// To nearest becomes toward zero, and the other directions become one another. Arithmetic only in float32: what f16
+/// and bf16 have is rounding to nearest, and of float64 no check sees the last bit.
 pub(super) fn rounding(instruction: &Instruction, _: &Facts) -> Vec<Change> {
     let kind = instruction.modifiers.last().map_or("", String::as_str);
-    let float = kind == "f32" || kind == "f64";
+    let single = kind == "f32";
     match instruction.opcode.as_str() {
-        "fma" | "mad" | "div" | "sqrt" | "rcp" | "cvt" => {}
-        "add" | "sub" | "mul" if float => {
+        "cvt" => {}
+        "fma" | "mad" | "div" | "sqrt" | "rcp" if single => {}
+        "add" | "sub" | "mul" if single => {
             // Without a word these round to nearest.
             if !instruction.modifiers.iter().any(|modifier| ["rn", "rz", "rm", "rp"].contains(&modifier.as_str())) {
                 let mut modifiers = instruction.modifiers.clone();
@@ -105,13 +107,7 @@ pub(super) fn subnormals(instruction: &Instruction, _: &Facts) -> Vec<Change> {
 /// Signed becomes unsigned and back, where the sign counts and a value may have it.
 pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change> {
     let modifiers = &instruction.modifiers;
-    let [first, .., kind] = modifiers.as_slice() else {
-        // Only `shr.s32` has a type and nothing else.
-        let (Some(kind), "shr") = (modifiers.first(), instruction.opcode.as_str()) else { return Vec::new() };
-        let Some((other, bits)) = other_sign(kind) else { return Vec::new() };
-        let positive = facts.is_nonnegative(&instruction.operands[1], bits);
-        return if positive { Vec::new() } else { vec![replaced(Class::Signedness, instruction, 0, &other)] };
-    };
+    let (Some(first), Some(kind)) = (modifiers.first(), modifiers.last()) else { return Vec::new() };
     let last = modifiers.len() - 1;
     let positive = |index: usize, bits: u64| {
         instruction.operands.get(index).is_some_and(|operand| facts.is_nonnegative(operand, bits))
@@ -121,6 +117,8 @@ pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change
         ("setp" | "set", Some((_, bits))) => {
             matches!(first.as_str(), "lt" | "le" | "gt" | "ge") && !(positive(1, bits) && positive(2, bits))
         }
+        ("shr", Some((_, bits))) => !positive(1, bits),
+        ("cvt", _) if last == 0 => false,
         // From an integer to one of as many bits or fewer, the sign of the source makes no difference.
         ("cvt", Some((_, bits))) => {
             !positive(1, bits) && other_sign(&modifiers[last - 1]).is_none_or(|(_, to_bits)| to_bits > bits)
@@ -154,7 +152,8 @@ fn other_sign(kind: &str) -> Option<(String, u64)> {
         ("u", bits) => ("s", bits),
         _ => return None,
     };
-    Some((format!("{other}{bits}"), bits.parse().ok()?))
+    let bits = bits.parse().ok().filter(|bits| [8, 16, 32, 64].contains(bits))?;
+    Some((format!("{other}{bits}"), bits))
 }
 
 /// `ldmatrix` with its transposition on or off.

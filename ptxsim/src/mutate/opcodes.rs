@@ -111,11 +111,12 @@ pub(super) fn comparisons(instruction: &Instruction, _: &Facts) -> Vec<Change> {
     changes
 }
 
-/// `fma` and `mad` become `mul`.
+/// `fma` and `mad` become `mul`, which bf16 does not have on every device.
 pub(super) fn addends(instruction: &Instruction, _: &Facts) -> Vec<Change> {
     let multiplies = matches!(instruction.opcode.as_str(), "fma" | "mad");
+    let bf16 = instruction.modifiers.last().is_some_and(|kind| kind.starts_with("bf16"));
     let adds = instruction.operands.get(3).is_some_and(|addend| !is_zero(addend));
-    if !multiplies || !adds || instruction.operands.len() != 4 {
+    if !multiplies || !adds || bf16 || instruction.operands.len() != 4 {
         return Vec::new();
     }
     let mut product = renamed(instruction, "mul", instruction.modifiers.clone());

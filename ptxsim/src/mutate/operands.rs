@@ -165,10 +165,21 @@ fn neighbours(instruction: &Instruction, operand: &Operand) -> Vec<Operand> {
         Operand::Integer(value) if is("pred") => vec![Operand::Integer(i64::from(*value == 0))],
         Operand::Integer(value) => {
             let mut others = vec![value.wrapping_add(1), value.wrapping_sub(1)];
-            if instruction.opcode == "lop3" {
-                others.retain(|table| (0..256).contains(table));
+            match instruction.opcode.as_str() {
+                "lop3" => others.retain(|table| (0..256).contains(table)),
+                // From there on, an arithmetic shift leaves nothing but the sign.
+                "shr" if is("s32") => others.retain(|amount| *amount != 32),
+                "shr" if is("s64") => others.retain(|amount| *amount != 64),
+                _ => {}
             }
-            others.into_iter().map(Operand::Integer).collect()
+            // Beyond the smallest number comes the largest, as in the register.
+            let bits =
+                instruction.modifiers.last().and_then(|kind| crate::parse::bytes_of(kind)).map(|bytes| 8 * bytes);
+            let wrapped = |other: i64| match bits {
+                Some(bits @ ..=32) if other < -(1 << (bits - 1)) || other >> bits > 0 => other & ((1 << bits) - 1),
+                _ => other,
+            };
+            others.into_iter().map(|other| Operand::Integer(wrapped(other))).collect()
         }
         // Where one more changes nothing (an infinity, 2^24 and beyond), the sign is changed.
         Operand::Float32(bits) => {

@@ -98,6 +98,14 @@ fn arithmetic() {
             (Subnormals, "div.full.ftz.f32 %f1, %f2, %f3"),
         ],
     );
+    check(
+        "or.b32 %r1, %r2, -2147483648;",
+        &[
+            (Immediate, "or.b32 %r1, %r2, -2147483647"),
+            (Immediate, "or.b32 %r1, %r2, 2147483647"),
+            (Opcode, "and.b32 %r1, %r2, -2147483648"),
+        ],
+    );
     check("mov.f32 %f1, 0fFF800000;", &[(Immediate, "mov.f32 %f1, 0f7F800000")]);
     check(
         "lop3.b32 %r1, %r2, %r3, %r4, 202;",
@@ -258,6 +266,15 @@ fn what_cannot_show_is_left_out() {
         &[
             (Class::Immediate, "lop3.b32 %r1, %r2, %r3, %r4, 151"),
             (Class::Immediate, "lop3.b32 %r1, %r2, %r3, %r4, 149"),
+        ],
+    );
+    check(
+        "shr.s32 %r1, %r2, 31;",
+        &[
+            (Class::Operands, "shr.s32 %r1, 31, %r2"),
+            (Class::Immediate, "shr.s32 %r1, %r2, 30"),
+            (Class::Opcode, "shl.b32 %r1, %r2, 31"),
+            (Class::Signedness, "shr.u32 %r1, %r2, 31"),
         ],
     );
     let classes = |body: &str, class: Class| of(body).iter().filter(|(found, _)| *found == class).count();

@@ -152,6 +152,9 @@ impl Body {
                     return Err(ParseError::new(line, format!("expected 1 to 65536 registers, found {count}")));
                 }
             }
+            if operand::is_special(name) {
+                return Err(ParseError::new(line, format!("`{name}` is a special register")));
+            }
             let Some(given) = self.scopes.declare_registers(name, count) else {
                 return Err(ParseError::new(line, format!("register `{name}` is declared twice")));
             };

@@ -41,6 +41,11 @@ const SPECIAL: [(&str, bool); 32] = [
     ("%current_graph_exec", false),
 ];
 
+/// Whether a name is that of a special register, which no declaration may take.
+pub(super) fn is_special(name: &str) -> bool {
+    SPECIAL.iter().any(|(special, _)| *special == name)
+}
+
 /// An instruction from its guard to its semicolon.
 pub(super) fn instruction(
     cursor: &mut Cursor,

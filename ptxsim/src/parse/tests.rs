@@ -186,6 +186,7 @@ fn errors_name_the_line_and_what_is_wrong() {
         (".entry k() {\nret;\n}\n.entry k() {\nret;\n}", 7, "`k` is declared twice"),
         (".entry k() {\n.reg .b32 %r<2>;\nmov.u32 %r1, %r2;\n}", 6, "`%r2` is not declared"),
         (".entry k() {\n.reg .b32 %r<2>, %r1;\n}", 5, "`%r1` is declared twice"),
+        (".entry k() {\n.reg .b32 %tid;\n}", 5, "`%tid` is a special register"),
         (".entry k() {\nbra nowhere;\n}", 5, "`nowhere` is not declared"),
         (".entry k() {\na:\na: ret;\n}", 6, "`a` is declared twice"),
         (".entry k() {\n{ inner: ret; }\nbra inner;\n}", 6, "`inner` is not declared"),

@@ -105,8 +105,8 @@ fn what_a_device_gave_is_written_as_the_file_that_is_read() {
     let book = Book::committed().unwrap();
     assert_eq!(book.to_json().unwrap(), include_str!("../golden.json"));
 
-    // Another device that gives zeros for everything.
-    let gave = |golden: &Golden| Some(vec![0; golden.output.len()]);
+    // Another device that gives everything inverted.
+    let gave = |golden: &Golden| Some(golden.output.iter().map(|byte| !byte).collect());
     let finding = |golden: &Golden| Finding { golden: golden.clone(), output: gave(golden), fault: None };
     let findings: Vec<Finding> = book.cases.iter().map(finding).collect();
     let written = book.with_outputs("another", &findings).unwrap();

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 
 use cudarc::driver::{DriverError, result, sys};
+use rayon::prelude::*;
 
 use super::fault::{self, Explain};
 use super::survey::Gpu;
@@ -36,10 +37,13 @@ impl Modules {
     /// # Errors
     /// There are no kernels, the driver is too old for them, or it refuses them.
     pub(super) fn load(gpu: &Gpu, driver: (u32, u32)) -> Result<Self> {
+        let files = nvrtc::ptx_files()?;
+        // In parallel: a binary without machine code for this GPU may compile it here.
+        let images = files.par_iter().map(|file| usable(nvrtc::images(file, gpu.capability)?, driver));
+        let images = images.collect::<Result<Vec<_>>>()?;
         // What was loaded before an error is unloaded when this is dropped.
         let mut modules = Self::default();
-        for file in nvrtc::ptx_files()? {
-            let images = usable(nvrtc::images(file, gpu.capability)?, driver)?;
+        for (file, images) in files.iter().zip(images) {
             let module =
                 load_first(&images).explain(&gpu.name, || format!("loading the kernels of {}.cu", file.name))?;
             modules.handles.push(module);

@@ -3,7 +3,6 @@
 use super::{BatchNormOptions, BatchNormState};
 use crate::error::Result;
 use crate::ops::case::{Case, Probe, Storage, Tolerance};
-use crate::tape::ValueId;
 
 /// A BatchNorm and what is done with it.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +48,7 @@ const LAYERS: [Layer; 18] = [
     Layer { rows: 70, channels: 264, residual: true, relu: true, ..TRAINED },
     Layer { rows: 70, channels: 264, then: Then::Nothing, ..TRAINED },
     // Less than a row of packs.
-    Layer { rows: 2, channels: 5, far: 10.0, ..TRAINED },
+    Layer { rows: 2, channels: 5, far: 10.0, then: Then::Addend, ..TRAINED },
     Layer { rows: 3, channels: 17, relu: true, then: Then::InPlace, ..TRAINED },
     FIXED,
     Layer { relu: true, residual: true, ..FIXED },

@@ -62,17 +62,18 @@ pub(super) fn gradient(launcher: &mut Launcher<'_>, gradient: &BatchNormGradient
     let [dx, dgamma, dbeta] = [0, 1, 2].map(|index| launcher.output(index));
     let residual = if residual { launcher.output(3) } else { NULL };
     let addend = if addend { launcher.input(launcher.input_count() - 1) } else { NULL };
-    let tables = vec![gamma, beta, mean, inv_std.clone(), rest];
+    let tables = vec![gamma, beta, mean, inv_std.clone(), rest.clone()];
     let relu = u32::from(masked_by_input).into();
 
     if sums {
         let sum = Matrix::new(dtype, shape, Pass::Sum);
         let partials = launcher.workspace(0, sum.partials(SUMS));
         let inputs = vec![x.clone(), upstream.clone(), output.clone()];
-        let rest = vec![partials.clone(), structure(sum), relu];
-        let arguments = [inputs, tables.clone(), rest].concat();
+        let outputs = vec![partials.clone(), structure(sum), relu];
+        let arguments = [inputs, tables.clone(), outputs].concat();
         launcher.launch(format!("batch_norm_gradient_sums_{dtype}"), sum.grid(dtype), THREADS as u32, arguments);
-        let arguments = vec![partials, inv_std, dgamma.clone(), dbeta.clone(), structure(sum), sum.chunks().into()];
+        let gradients = vec![dgamma.clone(), dbeta.clone(), structure(sum), sum.chunks().into()];
+        let arguments = [vec![partials, inv_std, rest], gradients].concat();
         let grid = [shape.channels().div_ceil(CHANNELS), 1, 1];
         launcher.launch("batch_norm_gradient_combine", grid, THREADS as u32, arguments);
     } else {

@@ -26,7 +26,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                 Ok(())
             }));
             // One rounding.
-            let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: 1.0 / 512.0 };
+            let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING };
             let name = format!("gaps beside {width} of {channels} channels with addend");
             cases.push(Case::new(name, storage, move |probe| {
                 let x = probe.activation("x", [105, channels]);

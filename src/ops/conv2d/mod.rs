@@ -3,6 +3,7 @@
 #![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
 
 mod algorithm;
+pub(super) mod cases;
 mod cuda;
 mod cut;
 mod depthwise;

@@ -20,7 +20,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                 let x = probe.activation("x", [count]);
                 let y = probe.tape.relu(x)?;
                 // One rounding.
-                let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: 1.0 / 512.0 };
+                let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING };
                 probe.check_gradient_with_addend(y, x, rounding)
             }));
             cases.push(Case::new(format!("relu {count} in place"), storage, move |probe| {

@@ -6,7 +6,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::Bf16] {
         // One rounding; the factors are exact.
-        let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: 1.0 / 512.0 };
+        let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING };
         // Several blocks of whole packs, a rest behind the last pack, nothing but a rest.
         for count in [4096, 2053, 3] {
             cases.push(Case::new(format!("scale {count}"), storage, move |probe| {

@@ -1,19 +1,100 @@
+//! Dense and 1x1 convolutions in float32: `kernels/conv_dense.cu`, `kernels/conv_pointwise.cu` and
+//! `kernels/conv_dense_wgrad.cu`.
+
 use super::super::Conv2dGeometry;
-use super::Split;
+use super::{ConvShape, Split, optional, phases};
 use crate::tape::Launcher;
 
+/// Rows and columns of a tile, threads of its block, and the time that a column of it takes beside the others' (wider
+/// tiles load less per multiply-add).
+struct Tile {
+    rows: usize,
+    columns: usize,
+    threads: u32,
+    cost: usize,
+}
+
+const GATHER: [Tile; 3] = [
+    Tile { rows: 128, columns: 64, threads: 128, cost: 5 },
+    Tile { rows: 128, columns: 32, threads: 128, cost: 6 },
+    Tile { rows: 128, columns: 16, threads: 64, cost: 7 },
+];
+/// For what would be too few blocks else.
+const SMALL: Tile = Tile { rows: 32, columns: 32, threads: 64, cost: 10 };
+const WGRAD: [Tile; 3] = [
+    Tile { rows: 128, columns: 64, threads: 128, cost: 5 },
+    Tile { rows: 64, columns: 32, threads: 64, cost: 6 },
+    Tile { rows: 64, columns: 16, threads: 64, cost: 7 },
+];
+
+impl Tile {
+    fn name(&self) -> String {
+        format!("{}x{}", self.rows, self.columns)
+    }
+
+    fn grid(&self, rows: usize, columns: usize) -> [usize; 2] {
+        [rows.div_ceil(self.rows), columns.div_ceil(self.columns)]
+    }
+
+    /// The tile that spends the least on `columns`, idle columns included.
+    fn for_columns(tiles: &'static [Self], columns: usize) -> &'static Self {
+        let cost = |tile: &&Self| columns.next_multiple_of(tile.columns) * tile.cost;
+        tiles.iter().min_by_key(cost).expect("there are tiles")
+    }
+
+    /// The tile for `pixels` x `columns` sums, on enough blocks to keep a GPU busy if there are that many.
+    fn for_gather(pixels: usize, columns: usize) -> &'static Self {
+        const BLOCKS: usize = 64;
+        let tile = Self::for_columns(&GATHER, columns);
+        let [down, across] = tile.grid(pixels, columns);
+        if down * across < BLOCKS { &SMALL } else { tile }
+    }
+}
+
 pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let [rows, columns] = geometry.output();
+    let pixels = geometry.batch * rows * columns;
+    let tile = Tile::for_gather(pixels, geometry.out_channels);
+    let [down, across] = tile.grid(pixels, geometry.out_channels);
+    let kernel = match geometry.kernel == [1, 1] && geometry.padding == [0, 0] {
+        true => format!("conv_pointwise_fprop_{}_f32", tile.name()),
+        false => format!("conv_fprop_{}_f32", tile.name()),
+    };
+    let bias = optional(launcher, 2);
+    let shape = ConvShape::from(geometry).into();
+    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    launcher.launch(kernel, [down, across, 1], tile.threads, arguments);
 }
 
 pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let (phases, pixels) = phases(geometry);
+    let tile = Tile::for_gather(phases * pixels, geometry.in_channels);
+    let [down, across] = tile.grid(pixels, geometry.in_channels);
+    let kernel = match geometry.is_pointwise() {
+        true => format!("conv_pointwise_dgrad_{}_f32", tile.name()),
+        false => format!("conv_dgrad_{}_f32", tile.name()),
+    };
+    let addend = optional(launcher, 2);
+    let shape = ConvShape::from(geometry).into();
+    let arguments = vec![launcher.input(0), launcher.input(1), addend, launcher.output(0), shape];
+    launcher.launch(kernel, [down, across, phases], tile.threads, arguments);
 }
 
-pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+/// Rows of the weights as a matrix, with one more for the bias.
+fn rows(geometry: &Conv2dGeometry, with_bias: bool) -> usize {
+    geometry.weight_count() / geometry.out_channels + usize::from(with_bias)
 }
 
 pub(super) fn split(geometry: &Conv2dGeometry, with_bias: bool) -> Split {
-    Split::new(geometry, with_bias, 1, 1, 1)
+    let tile = Tile::for_columns(&WGRAD, geometry.out_channels);
+    let [down, across] = tile.grid(rows(geometry, with_bias), geometry.out_channels);
+    Split::new(geometry, with_bias, down * across, 64, 8)
+}
+
+pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+    let with_bias = launcher.output_count() > 1;
+    let tile = Tile::for_columns(&WGRAD, geometry.out_channels);
+    let [down, across] = tile.grid(rows(geometry, with_bias), geometry.out_channels);
+    let split = split(geometry, with_bias);
+    split.launch(launcher, geometry, &format!("conv_wgrad_{}_f32", tile.name()), [down, across], tile.threads, None);
 }

@@ -1,19 +1,106 @@
+//! Depthwise convolutions: `kernels/conv_depthwise.cu`.
+
 use super::super::Conv2dGeometry;
-use super::Split;
-use crate::tape::Launcher;
+use super::{ConvShape, NULL, Split, optional, phases};
+use crate::tape::{Argument, Launcher};
+
+/// Threads of a block, forward and backward.
+const THREADS: usize = 128;
+/// Columns that a thread of the 3x3 kernels makes.
+const STRIP: usize = 4;
+/// Weight gradient: threads of a block, and how many taps it takes on.
+const WGRAD_THREADS: usize = 256;
+const TAPS: usize = 9;
+
+/// Channels that one access moves.
+fn lanes(launcher: &Launcher<'_>) -> usize {
+    16 / launcher.input_dtype(0).size()
+}
+
+/// Whether the 3x3 kernels with this stride fit.
+fn is_strip(launcher: &Launcher<'_>, geometry: &Conv2dGeometry, stride: usize) -> bool {
+    geometry.kernel == [3, 3]
+        && geometry.dilation == [1, 1]
+        && geometry.stride == [stride; 2]
+        && geometry.in_channels.is_multiple_of(lanes(launcher))
+}
+
+/// Blocks for one thread per pack of channels and each of `places`.
+fn blocks(launcher: &Launcher<'_>, geometry: &Conv2dGeometry, places: usize) -> usize {
+    (geometry.in_channels.div_ceil(lanes(launcher)) * places).div_ceil(THREADS)
+}
 
 pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let dtype = launcher.input_dtype(0);
+    let [rows, columns] = geometry.output();
+    let bias = optional(launcher, 2);
+    let shape = ConvShape::from(geometry).into();
+    let mut arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let (name, columns) = if is_strip(launcher, geometry, 1) {
+        arguments.insert(3, NULL);
+        arguments.push(0u32.into());
+        ("3x3_s1", columns.div_ceil(STRIP))
+    } else if is_strip(launcher, geometry, 2) {
+        ("3x3_s2", columns.div_ceil(STRIP))
+    } else {
+        ("fprop", columns)
+    };
+    let blocks = blocks(launcher, geometry, geometry.batch * rows * columns);
+    launcher.launch(format!("conv_depthwise_{name}_{dtype}"), [blocks, 1, 1], THREADS as u32, arguments);
 }
 
 pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let dtype = launcher.input_dtype(0);
+    let addend = optional(launcher, 2);
+    if is_strip(launcher, geometry, 1) {
+        // The forward pass from `dy` to `dx` with the kernel turned around. What is cut off there, a padding of more
+        // than two, is a negative padding here: as the kernel reads it, the same bits.
+        let forward = ConvShape::from(geometry);
+        let turned = ConvShape {
+            height: forward.out_height,
+            width: forward.out_width,
+            out_height: forward.height,
+            out_width: forward.width,
+            padding: forward.padding.map(|padding| 2u32.wrapping_sub(padding)),
+            ..forward
+        };
+        let (source, result) = (launcher.input(0), launcher.output(0));
+        let arguments = vec![source, launcher.input(1), NULL, addend, result, turned.into(), 1u32.into()];
+        let strips = geometry.batch * geometry.height * geometry.width.div_ceil(STRIP);
+        let blocks = blocks(launcher, geometry, strips);
+        launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), [blocks, 1, 1], THREADS as u32, arguments);
+        return;
+    }
+    let (phases, pixels) = phases(geometry);
+    let shape = ConvShape::from(geometry).into();
+    let arguments = vec![launcher.input(0), launcher.input(1), addend, launcher.output(0), shape];
+    let grid = [blocks(launcher, geometry, pixels), 1, phases];
+    launcher.launch(format!("conv_depthwise_dgrad_{dtype}"), grid, THREADS as u32, arguments);
+}
+
+/// How many packs of channels a block of the weight gradient has side by side: as many as leave the fewest idle.
+fn across(packs: usize) -> usize {
+    [32, 16, 8, 4].into_iter().min_by_key(|across| packs.next_multiple_of(*across)).expect("there are widths")
+}
+
+/// Tiles of the weight gradient: of packs of channels, of taps (and the bias).
+fn tiles(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> [usize; 2] {
+    let packs = geometry.in_channels.div_ceil(lanes);
+    let taps = geometry.kernel[0] * geometry.kernel[1] + usize::from(with_bias);
+    [packs.div_ceil(across(packs)), taps.div_ceil(TAPS)]
+}
+
+pub(super) fn split(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> Split {
+    let [down, nines] = tiles(geometry, lanes, with_bias);
+    let step = WGRAD_THREADS / across(geometry.in_channels.div_ceil(lanes));
+    Split::new(geometry, with_bias, down * nines, 4 * step, step)
 }
 
 pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
-}
-
-pub(super) fn split(geometry: &Conv2dGeometry, with_bias: bool) -> Split {
-    Split::new(geometry, with_bias, 1, 1, 1)
+    let (lanes, with_bias) = (lanes(launcher), launcher.output_count() > 1);
+    let across: Argument = across(geometry.in_channels.div_ceil(lanes)).into();
+    let kernel = format!("conv_depthwise_wgrad_{}", launcher.input_dtype(0));
+    let tiles = tiles(geometry, lanes, with_bias);
+    let split = split(geometry, lanes, with_bias);
+    split.launch(launcher, geometry, &kernel, tiles, WGRAD_THREADS as u32, Some(across));
 }

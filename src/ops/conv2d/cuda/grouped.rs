@@ -1,19 +1,48 @@
+//! Grouped convolutions: `kernels/conv_grouped.cu`.
+
 use super::super::Conv2dGeometry;
-use super::Split;
+use super::{ConvShape, Split, optional, phases};
 use crate::tape::Launcher;
 
+/// Rows of a tile forward and backward, rows of one of the weight gradient; columns and threads of all.
+const PIXELS: usize = 128;
+const ROWS: usize = 64;
+const COLUMNS: usize = 16;
+const THREADS: u32 = 64;
+
 pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let [rows, columns] = geometry.output();
+    let tiles = geometry.outputs_per_group().div_ceil(COLUMNS) * geometry.groups;
+    let grid = [(geometry.batch * rows * columns).div_ceil(PIXELS), tiles, 1];
+    let bias = optional(launcher, 2);
+    let shape = ConvShape::from(geometry).into();
+    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    launcher.launch(format!("conv_grouped_fprop_{}", launcher.input_dtype(0)), grid, THREADS, arguments);
 }
 
 pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+    let (phases, pixels) = phases(geometry);
+    let tiles = geometry.channels_per_group().div_ceil(COLUMNS) * geometry.groups;
+    let addend = optional(launcher, 2);
+    let shape = ConvShape::from(geometry).into();
+    let arguments = vec![launcher.input(0), launcher.input(1), addend, launcher.output(0), shape];
+    let kernel = format!("conv_grouped_dgrad_{}", launcher.input_dtype(0));
+    launcher.launch(kernel, [pixels.div_ceil(PIXELS), tiles, phases], THREADS, arguments);
 }
 
-pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let _ = (launcher, geometry);
+/// Tiles of the weight gradient: of the rows of the weights (and the bias) as a matrix, of channels.
+fn tiles(geometry: &Conv2dGeometry, with_bias: bool) -> [usize; 2] {
+    let rows = geometry.weight_count() / geometry.out_channels + usize::from(with_bias);
+    [rows.div_ceil(ROWS), geometry.outputs_per_group().div_ceil(COLUMNS) * geometry.groups]
 }
 
 pub(super) fn split(geometry: &Conv2dGeometry, with_bias: bool) -> Split {
-    Split::new(geometry, with_bias, 1, 1, 1)
+    let [down, across] = tiles(geometry, with_bias);
+    Split::new(geometry, with_bias, down * across, 64, 8)
+}
+
+pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+    let with_bias = launcher.output_count() > 1;
+    let kernel = format!("conv_grouped_wgrad_{}", launcher.input_dtype(0));
+    split(geometry, with_bias).launch(launcher, geometry, &kernel, tiles(geometry, with_bias), THREADS, None);
 }

@@ -133,7 +133,7 @@ pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32
 /// Bytes of workspace that [`wgrad`] needs with activations of type `dtype`.
 pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, tf32: bool, with_bias: bool) -> usize {
     match (Kind::of(geometry), on_tensor_cores(geometry, dtype, tf32)) {
-        (Kind::Depthwise, _) => depthwise::split(geometry, with_bias).workspace(),
+        (Kind::Depthwise, _) => depthwise::split(geometry, 16 / dtype.size(), with_bias).workspace(),
         (Kind::Grouped, _) => grouped::split(geometry, with_bias).workspace(),
         (Kind::First, _) => first::split(geometry, with_bias).workspace(),
         (Kind::Dense, true) => tensor::split(geometry, dtype, with_bias).workspace(),
@@ -156,10 +156,10 @@ struct Split {
 }
 
 impl Split {
-    /// Cuts the pixels of `geometry` so that `tiles` blocks per chunk make about a thousand blocks, with at least
+    /// Cuts the pixels of `geometry` so that `tiles` blocks per chunk make about 512 blocks, with at least
     /// `least` pixels to a chunk; pixels are a multiple of `step`.
     fn new(geometry: &Conv2dGeometry, with_bias: bool, tiles: usize, least: usize, step: usize) -> Self {
-        const BLOCKS: usize = 1024;
+        const BLOCKS: usize = 512;
         let [rows, columns] = geometry.output();
         let all = geometry.batch * rows * columns;
         let chunks = BLOCKS.div_ceil(tiles).min(all.div_ceil(least)).max(1);
@@ -178,21 +178,41 @@ impl Split {
         launcher.workspace(0, self.workspace())
     }
 
-    /// Adds up the partial gradients into `dw` and `d_bias`.
+    /// Launches a kernel that leaves partial gradients, in `tiles` (rows, columns) for every chunk, and the one that adds
+    /// them up into `dw` and `d_bias`. `extra` is a last argument.
+    fn launch(
+        &self,
+        launcher: &mut Launcher<'_>,
+        geometry: &Conv2dGeometry,
+        kernel: &str,
+        tiles: [usize; 2],
+        threads: u32,
+        extra: Option<Argument>,
+    ) {
+        let shape = ConvShape::from(geometry).into();
+        let (x, dy) = (launcher.input(0), launcher.input(1));
+        let mut arguments = vec![x, dy, self.partials(launcher), shape, self.pixels.into(), self.len.into()];
+        arguments.extend(extra);
+        launcher.launch(kernel, [tiles[0], tiles[1], self.chunks], threads, arguments);
+        self.sum(launcher);
+    }
+
+    /// Launches the kernel that adds the partial gradients up into `dw` and `d_bias`.
     fn sum(&self, launcher: &mut Launcher<'_>) {
         const THREADS: usize = 256;
-        let weights = launcher.output_shape(0).count();
         let d_bias = if launcher.output_count() > 1 { launcher.output(1) } else { NULL };
-        let arguments = vec![
-            self.partials(launcher),
-            launcher.output(0),
-            d_bias,
-            weights.into(),
-            self.len.into(),
-            self.chunks.into(),
-        ];
+        let weights = launcher.output_shape(0).count().into();
+        let (partials, dw) = (self.partials(launcher), launcher.output(0));
+        let arguments = vec![partials, dw, d_bias, weights, self.len.into(), self.chunks.into()];
         launcher.launch("conv_sum_f32", [self.len.div_ceil(THREADS), 1, 1], THREADS as u32, arguments);
     }
+}
+
+/// The phases of an input gradient, one for each remainder of a pixel to the stride, and the pixels of the largest.
+fn phases(geometry: &Conv2dGeometry) -> (usize, usize) {
+    let [down, across] = geometry.stride;
+    let phases = down.min(geometry.height) * across.min(geometry.width);
+    (phases, geometry.batch * geometry.height.div_ceil(down) * geometry.width.div_ceil(across))
 }
 
 /// A pointer to nothing: no bias, no addend.

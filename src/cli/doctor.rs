@@ -1,0 +1,154 @@
+//! `kd-engine doctor`: what this machine offers, and whether every kernel computes what the CPU does.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use clap::Args;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::output::{plain_table, print, print_json};
+use super::progress::thread_pool;
+use crate::config::DeviceRequest;
+use crate::doctor::{self, Machine, Verdict};
+use crate::error::{Error, Result};
+use crate::gpu::sim::{Sim, SimOptions};
+use crate::gpu::{Device, Processor};
+use crate::ops::case::Case;
+
+/// Say what this machine offers, then check every kernel against the CPU
+#[derive(Clone, Debug, Args)]
+pub struct Arguments {
+    /// Check only kernels and cases whose name contains this
+    pub filter: Option<String>,
+    /// Where to run the kernels: auto (a GPU where there is one, else the simulator), cuda, cuda:N or sim
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceRequest,
+    /// Seed of the inputs, and of the second run's order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many threads compute; otherwise one for each core
+    #[arg(long)]
+    pub threads: Option<NonZeroUsize>,
+    /// Show every case by itself
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// If the device is not there, the filter fits nothing, or a kernel does not pass.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let machine = Machine::survey();
+    if !arguments.json {
+        print(&format!("{machine}\n"))?;
+    }
+    let device = match arguments.device {
+        DeviceRequest::Auto if machine.driver.is_err() => DeviceRequest::Sim,
+        DeviceRequest::Cpu => {
+            return Err(Error::request("doctor checks the kernels of GPUs against the cpu")
+                .help("leave --device out, or --device cuda, or --device sim"));
+        }
+        other => other,
+    };
+    let cases = doctor::select(arguments.filter.as_deref())?;
+    let pool = thread_pool(arguments.threads)?;
+    let verdicts = pool.install(|| examine(arguments, device, &cases))?;
+    let mut uncovered = Vec::new();
+    if arguments.filter.is_none() {
+        uncovered = doctor::uncovered(crate::gpu::kernels::kernel_names().map(|(kernel, _)| kernel), &cases)?;
+    }
+    let by_kernel = doctor::by_kernel(&verdicts);
+    match arguments.json {
+        true => print_json(&document(&machine, device, &by_kernel, &uncovered))?,
+        false => print(&text(device, &by_kernel, &uncovered, arguments.verbose))?,
+    }
+    let failed = by_kernel.values().filter(|verdicts| !verdicts.iter().all(|verdict| verdict.passed())).count();
+    match failed + uncovered.len() {
+        0 => Ok(()),
+        _ => Err(Error::failed(format!(
+            "of {} kernels {failed} did not pass and {} are not covered by any case",
+            by_kernel.len() + uncovered.len(),
+            uncovered.len()
+        ))),
+    }
+}
+
+fn examine(arguments: &Arguments, device: DeviceRequest, cases: &[Case]) -> Result<Vec<Verdict>> {
+    let seed = arguments.seed;
+    if device == DeviceRequest::Sim {
+        let one = |case: &Case| {
+            let simulated = |again: bool| -> Result<Arc<dyn Device>> {
+                Ok(Arc::new(Sim::new(SimOptions::strict(again.then_some(seed)))))
+            };
+            doctor::examine(case, seed, simulated)
+        };
+        return cases.par_iter().map(one).collect();
+    }
+    let Processor::Gpu(gpu) = device.open()? else { unreachable!("the CPU was refused above") };
+    cases.iter().map(|case| doctor::examine(case, seed, |_| Ok(gpu.clone()))).collect()
+}
+
+fn text(device: DeviceRequest, by_kernel: &BTreeMap<&str, Vec<&Verdict>>, uncovered: &[&str], verbose: bool) -> String {
+    let mut rows = Vec::new();
+    for (kernel, verdicts) in by_kernel {
+        let failed = verdicts.iter().find(|verdict| !verdict.passed());
+        let word = if failed.is_none() { "pass" } else { "FAIL" };
+        let reason = failed.and_then(|verdict| Some(format!("{}: {}", verdict.case, verdict.reason()?)));
+        rows.push(vec![
+            word.into(),
+            kernel.to_string(),
+            format!("{} cases", verdicts.len()),
+            reason.unwrap_or_default(),
+        ]);
+        if verbose {
+            for verdict in verdicts {
+                let worst = verdict.differences.iter().map(|one| one.error / one.tolerance.max(1e-300));
+                let worst = worst.filter(|share| share.is_finite()).fold(0.0, f64::max);
+                let share = format!("{worst:.2} of the tolerance");
+                rows.push(vec![
+                    String::new(),
+                    format!("  {}", verdict.case),
+                    share,
+                    verdict.reason().unwrap_or_default(),
+                ]);
+            }
+        }
+    }
+    rows.extend(uncovered.iter().map(|kernel| vec!["FAIL".into(), kernel.to_string(), "no case".into()]));
+    let count = by_kernel.len() + uncovered.len();
+    format!("{}\n{count} kernels on {device:?}\n", plain_table(rows))
+}
+
+fn document(
+    machine: &Machine,
+    device: DeviceRequest,
+    by_kernel: &BTreeMap<&str, Vec<&Verdict>>,
+    uncovered: &[&str],
+) -> Value {
+    let kernel = |(kernel, verdicts): (&&str, &Vec<&Verdict>)| {
+        let cases: Vec<Value> = verdicts
+            .iter()
+            .map(|verdict| {
+                let values: Vec<Value> = verdict
+                    .differences
+                    .iter()
+                    .map(|one| json!({ "name": one.name, "error": one.error, "tolerance": one.tolerance }))
+                    .collect();
+                json!({ "name": verdict.case, "passed": verdict.passed(), "reason": verdict.reason(), "values": values })
+            })
+            .collect();
+        json!({ "name": kernel, "passed": verdicts.iter().all(|verdict| verdict.passed()), "cases": cases })
+    };
+    json!({
+        "machine": machine.to_json(),
+        "device": format!("{device:?}").to_lowercase(),
+        "kernels": by_kernel.iter().map(kernel).collect::<Vec<_>>(),
+        "uncovered": uncovered,
+    })
+}
