@@ -91,7 +91,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
         Pack<T>* left = stages + step % STAGES * STAGE;
         Pack<T>* right = left + BM * ROW_PACKS;
         const bool some = number < own.count;
-        const u32 lanes = some ? min(source_channels - channel, L) : 0;
+        const u32 lanes = some ? in_pack<PACKED, T>(source_channels - channel) : 0;
 #pragma unroll
         for (u32 i = 0; i < ROWS; i++) {
             bool inside = start_row[i] + tap.row < shape.source_rows && start_column[i] + tap.column < shape.source_columns;
@@ -123,7 +123,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
                         inside = inside && at % channels < source_channels;
                         at = at / channels * source_channels + at % channels;
                     }
-                    u32 wanted = inside ? min(target_channels - column, L) : 0;
+                    u32 wanted = inside ? in_pack<PACKED, T>(target_channels - column) : 0;
                     Pack<T>* to = right + place_across<T, COLUMN_PACKS>(row, thread % COLUMN_PACKS);
                     fill<PACKED>(to, weight, at * target_channels + column, wanted, even);
                 }

@@ -49,7 +49,7 @@ DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps,
     u32 lanes = 0;
     if (place / row_channels < shape.taps) {
         tap = taps[place / row_channels];
-        lanes = min(source_channels - channel, L);
+        lanes = in_pack<PACKED, T>(source_channels - channel);
     }
     const bool bias = shape.bias && place == shape.taps * row_channels;
     u32 image[LEFT_ROWS], row[LEFT_ROWS], column[LEFT_ROWS];
@@ -94,7 +94,7 @@ DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps,
             if (DEPTH<T> % RIGHT_PASS == 0 || at < DEPTH<T>) {
                 bool inside = stage_pixel + at < end && own < channels;
                 Pack<T>* to = right + place_across<T, RIGHT_PACKS>(at, thread % RIGHT_PACKS);
-                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? min(channels - own, L) : 0, even);
+                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? in_pack<PACKED, T>(channels - own) : 0, even);
             }
         }
     };
