@@ -183,7 +183,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (spread(layer([2, 9, 8, 16], [3, 3], 24, one)), Fprop, Nothing),
         (layer([1, 5, 8, 32], [1, 1], 32, one), Fprop, Nothing),
         (layer([1, 7, 10, 8], [1, 1], 24, one), Fprop, Bias),
-        (layer([5, 9, 8, 24], [3, 3], 32, two), Dgrad, Addend),
+        (layer([5, 9, 8, 32], [3, 3], 24, two), Dgrad, Addend),
         (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Addend),
         (layer([2, 9, 8, 32], [1, 1], 16, two), Dgrad, Nothing),
         (layer([60, 3, 5, 24], [3, 3], 32, two), Wgrad, Nothing),
@@ -204,7 +204,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (layer([2, 9, 8, 2056], [5, 3], 8, one), Dgrad, Addend),
         (layer([1, 5, 8, 4104], [1, 1], 8, one), Dgrad, Nothing),
         (layer([1, 7, 10, 4104], [1, 1], 8, one), Dgrad, Nothing),
-        (layer([1, 10, 10, 4104], [1, 1], 32, one), Dgrad, Nothing),
+        (layer([1, 19, 19, 1032], [2, 2], 32, two), Dgrad, Nothing),
         (layer([5, 9, 8, 24], [3, 3], 72, one), Wgrad, Bias),
         (layer([6, 9, 15, 40], [2, 2], 40, two), Wgrad, Nothing),
         // Any channels.
@@ -224,10 +224,10 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (layer([5, 9, 8, 12], [3, 3], 28, two), Fprop, Bias),
         (layer([1, 3, 3, 8], [1, 1], 20, one), Fprop, Nothing),
         (layer([1, 5, 8, 16], [1, 1], 20, one), Fprop, Nothing),
-        (layer([3, 7, 10, 8], [3, 3], 20, one), Fprop, Nothing),
+        (layer([3, 7, 10, 8], [3, 3], 32, one), Fprop, Nothing),
         (layer([5, 9, 8, 12], [3, 3], 28, two), Dgrad, Addend),
         (layer([1, 3, 3, 20], [1, 1], 16, one), Dgrad, Nothing),
-        (layer([4, 5, 8, 20], [3, 3], 8, one), Dgrad, Nothing),
+        (layer([4, 5, 8, 32], [3, 3], 8, one), Dgrad, Nothing),
         (layer([5, 9, 8, 12], [3, 3], 28, one), Wgrad, Bias),
         // 64 x 64.
         (layer([2, 9, 8, 36], [1, 1], 68, one), Fprop, Nothing),
@@ -245,7 +245,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (layer([2, 9, 8, 2052], [5, 3], 4, one), Dgrad, Addend),
         (layer([1, 5, 8, 4100], [1, 1], 4, one), Dgrad, Nothing),
         (layer([1, 7, 10, 4100], [1, 1], 4, one), Dgrad, Nothing),
-        (layer([1, 10, 10, 4100], [1, 1], 16, one), Dgrad, Nothing),
+        (layer([1, 19, 19, 1028], [2, 2], 16, two), Dgrad, Nothing),
         (layer([5, 9, 8, 20], [3, 3], 68, two), Wgrad, Bias),
     ];
     // Enough for each place in each kernel where a factor is read.
