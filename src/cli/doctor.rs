@@ -76,7 +76,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         document["golden"] = by_wrapper.document()?;
         print_json(&document)?;
     } else {
-        print(&text(device, &by_kernel, &uncovered, arguments.verbose))?;
+        if !(by_kernel.is_empty() && uncovered.is_empty()) {
+            print(&text(device, &by_kernel, &uncovered, arguments.verbose))?;
+        }
         print(&by_wrapper.text()?)?;
     }
     if let Some(file) = &arguments.write_golden {
