@@ -8,7 +8,10 @@ use std::time::Instant;
 /// Each body runs in a loop of 200 rounds, 256 threads a block, 64 blocks. `%rd1` is the thread's place in memory.
 const BODIES: [(&str, &str); 8] = [
     ("fma.rn.f32, 32 accumulators", "fma"),
-    ("integer multiply-add", "mad.lo.s32 %r10, %r11, %r12, %r10; mad.lo.s32 %r13, %r11, %r12, %r13; add.s32 %r11, %r11, 3;"),
+    (
+        "integer multiply-add",
+        "mad.lo.s32 %r10, %r11, %r12, %r10; mad.lo.s32 %r13, %r11, %r12, %r13; add.s32 %r11, %r11, 3;",
+    ),
     ("64-bit address arithmetic", "mul.wide.u32 %rd3, %r1, 4; add.s64 %rd4, %rd1, %rd3; add.s64 %rd5, %rd4, 64;"),
     ("global load and store, contiguous", "ld.global.f32 %f1, [%rd1]; st.global.f32 [%rd1], %f1;"),
     (
@@ -25,7 +28,9 @@ const BODIES: [(&str, &str); 8] = [
 
 fn kernel(body: &str) -> String {
     let body = match body {
-        "fma" => (0..32).map(|at| format!("fma.rn.f32 %f{}, %f{}, %f{}, %f{};\n", 40 + at, 1 + at % 8, 9 + at / 8, 40 + at)).collect(),
+        "fma" => (0..32)
+            .map(|at| format!("fma.rn.f32 %f{}, %f{}, %f{}, %f{};\n", 40 + at, 1 + at % 8, 9 + at / 8, 40 + at))
+            .collect(),
         body => body.to_string(),
     };
     let zeros: String = (1..80).map(|at| format!("mov.f32 %f{at}, 0f3F800000;\n")).collect();

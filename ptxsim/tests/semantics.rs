@@ -9,7 +9,7 @@ use ptxsim::{Checks, Fault, FaultKind, GlobalMemory, Launch, Options, Program};
 
 /// Runs one warp. Lane `l` finds `inputs[l]` in `%a`, `%b`, `%c` (32 bits), `%ha`, `%hb` (16 bits) and `%la`, `%lb`,
 /// `%lc` (64 bits), and leaves its result in `%y` and `%ly`; the other one stays zero.
-fn run(body: &str, inputs: &[[u64; 3]]) -> Result<Vec<(u32, u64)>, Fault> {
+fn run(body: &str, inputs: &[[u64; 3]]) -> Result<Vec<(u32, u64)>, Box<Fault>> {
     let text = format!(
         ".version 8.7 .target sm_80 .address_size 64
         .visible .entry k(.param .u64 from, .param .u64 to)

@@ -5,7 +5,7 @@ use ptxsim::ast::Module;
 use ptxsim::{Checks, Fault, FaultKind, GlobalMemory, Launch, Options, Program};
 
 /// Runs a block of a kernel `k` with `parameters` behind the address of its output, a word for each thread.
-fn run(variables: &str, declared: &str, body: &str, threads: u32, parameters: &[u8]) -> Result<Vec<u32>, Fault> {
+fn run(variables: &str, declared: &str, body: &str, threads: u32, parameters: &[u8]) -> Result<Vec<u32>, Box<Fault>> {
     let text = format!(
         ".version 8.7 .target sm_80 .address_size 64
         {variables}

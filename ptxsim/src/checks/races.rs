@@ -100,15 +100,19 @@ impl SharedRaces {
             if unit.writer != 0 && unit.writer != thread + 1 && !(unit.atomic && how == Touch::Atomic) {
                 let writer = unit.writer - 1;
                 let from = writer as usize / 32;
-                let before =
-                    if from == warp { clock > unit.write_clock || sync > unit.write_sync } else { own[from] >= unit.write_clock };
+                let before = if from == warp {
+                    clock > unit.write_clock || sync > unit.write_sync
+                } else {
+                    own[from] >= unit.write_clock
+                };
                 if !before {
                     return Some(Other { thread: writer, wrote: true });
                 }
             }
             if how == Touch::Read {
                 // Reads that are over (a barrier lies between) are forgotten.
-                if unit.readers == 0 || unit.read_clock != clock || unit.readers == 1 << warp && unit.read_sync != sync {
+                if unit.readers == 0 || unit.read_clock != clock || unit.readers == 1 << warp && unit.read_sync != sync
+                {
                     unit.readers = 1 << warp;
                     unit.many = false;
                 } else {

@@ -78,6 +78,7 @@ impl<'a, 'm> Draft<'a, 'm> {
     /// Nothing taken yet.
     pub fn new(instruction: &'a Instruction, registers: &'a mut Registers<'m>, index: u32, nothing: Handler) -> Self {
         let code = Code {
+            order: 0,
             run: nothing,
             immediate: 0,
             r: [NONE; 14],
@@ -142,14 +143,6 @@ impl<'a, 'm> Draft<'a, 'm> {
             return Refusal::new(format!("{given} operands, expected {operands}"));
         }
         Ok(())
-    }
-
-    /// Operand `index`.
-    pub fn operand(&self, index: usize) -> Result<&'a Operand, Refusal> {
-        match self.instruction.operands.get(index) {
-            Some(operand) => Ok(operand),
-            None => Refusal::new(format!("operand {index} is missing")),
-        }
     }
 
     fn bind(&mut self, at: usize, register: Register, write: bool) {

@@ -233,7 +233,8 @@ pub(crate) fn track(
         (span.start..span.end).for_each(|index| transfer(&mut state, index, Some(&mut early)));
     }
     let tracked: Vec<Register> = early.into_iter().collect();
-    let place: HashMap<Register, u32> = tracked.iter().enumerate().map(|(at, register)| (*register, at as u32)).collect();
+    let place: HashMap<Register, u32> =
+        tracked.iter().enumerate().map(|(at, register)| (*register, at as u32)).collect();
     let mut tracks = HashMap::new();
     if tracked.is_empty() {
         return (tracked, tracks);

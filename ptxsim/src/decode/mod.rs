@@ -141,7 +141,8 @@ impl Program {
             let space = if variable.space == "global" { Space::Global } else { Space::Constant };
             address = address.next_multiple_of((variable.alignment as u64).max(256));
             places.insert(&variable.name, Place { space, address });
-            let held = Allocation::new(address, variable.bytes, &variable.name).map_err(|error| fail(error.to_string()))?;
+            let held =
+                Allocation::new(address, variable.bytes, &variable.name).map_err(|error| fail(error.to_string()))?;
             let mut bytes = variable.initial.clone();
             bytes.resize(variable.bytes as usize, 0);
             // SAFETY: the bytes are as many as the allocation has.
@@ -204,7 +205,9 @@ impl Kernel {
             message,
         };
         let mut places: HashMap<&str, Place> = globals.iter().map(|(name, place)| (*name, *place)).collect();
-        let used = |variable: &&Variable| entry.instructions.iter().any(|i| i.operands.iter().any(|o| names(o, &variable.name)));
+        let used = |variable: &&Variable| {
+            entry.instructions.iter().any(|i| i.operands.iter().any(|o| names(o, &variable.name)))
+        };
         let of = |space: &'static str| {
             let outer = module.variables.iter().filter(used);
             outer.chain(&entry.variables).filter(move |variable| variable.space == space)

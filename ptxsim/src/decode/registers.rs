@@ -266,9 +266,4 @@ impl<'m> Registers<'m> {
             other => Refusal::new(format!("{other:?} is no source of {bits} bits")),
         }
     }
-
-    /// How many registers of each class: wide, row, predicate.
-    pub fn counts(&self) -> [u32; 3] {
-        self.counts
-    }
 }

@@ -35,9 +35,15 @@ pub(crate) struct Barrier {
 pub(crate) fn arrive(context: &mut Context, code: &Code, mask: u32) -> Option<Option<u8>> {
     if mask != context.started {
         let (message, missing) = if mask != context.live {
-            (format!("only lanes {mask:#010x} of {:#010x} of the warp reach the barrier", context.live), context.live & !mask)
+            (
+                format!("only lanes {mask:#010x} of {:#010x} of the warp reach the barrier", context.live),
+                context.live & !mask,
+            )
         } else {
-            (format!("lanes {:#010x} of the warp have left before the barrier", context.started & !mask), context.started & !mask)
+            (
+                format!("lanes {:#010x} of the warp have left before the barrier", context.started & !mask),
+                context.started & !mask,
+            )
         };
         let lane = Some(missing.trailing_zeros() as usize);
         context.fail(code, FaultKind::DivergentBarrier, lane, None, None, message);
@@ -53,9 +59,13 @@ pub(crate) fn arrive(context: &mut Context, code: &Code, mask: u32) -> Option<Op
     let all = context.block_size.iter().product::<u32>();
     let expected = if code.immediate & 1 != 0 { uniform(context, code.r[2]) } else { Some(all.next_multiple_of(32)) };
     let (number, expected) = match (number, expected) {
-        (Some(number), Some(expected)) if (number as usize) < BARRIERS && expected > 0 && expected % 32 == 0 => (number, expected),
+        (Some(number), Some(expected)) if (number as usize) < BARRIERS && expected > 0 && expected % 32 == 0 => {
+            (number, expected)
+        }
         _ => {
-            let message = format!("barrier {number:?} for {expected:?} threads: a number below 16 and a multiple of 32 is needed");
+            let message = format!(
+                "barrier {number:?} for {expected:?} threads: a number below 16 and a multiple of 32 is needed"
+            );
             context.fail(code, FaultKind::DivergentBarrier, Some(first), None, None, message);
             return None;
         }

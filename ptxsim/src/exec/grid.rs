@@ -22,7 +22,10 @@ const MOST_SHARED: u64 = 227 * 1024;
 /// Checks the launch against the kernel.
 fn check(kernel: &Kernel, launch: &Launch) -> Result<(), String> {
     if launch.grid.contains(&0) || launch.block.contains(&0) {
-        return Err(format!("grid {:?} and block {:?}: every dimension has to be at least 1", launch.grid, launch.block));
+        return Err(format!(
+            "grid {:?} and block {:?}: every dimension has to be at least 1",
+            launch.grid, launch.block
+        ));
     }
     if launch.grid[1] > 65535 || launch.grid[2] > 65535 || launch.grid[0] > i32::MAX as u32 {
         return Err(format!("grid {:?}: at most 2147483647, 65535 and 65535 blocks", launch.grid));
@@ -34,7 +37,10 @@ fn check(kernel: &Kernel, launch: &Launch) -> Result<(), String> {
     if let Some(most) = kernel.max_threads {
         let most: u64 = most.iter().map(|size| *size as u64).product();
         if threads > most {
-            return Err(format!("block {:?} has {threads} threads; the kernel is compiled for at most {most}", launch.block));
+            return Err(format!(
+                "block {:?} has {threads} threads; the kernel is compiled for at most {most}",
+                launch.block
+            ));
         }
     }
     if launch.parameters.len() != kernel.parameter_bytes() {
@@ -59,7 +65,8 @@ pub(crate) fn launch(
     options: &Options,
 ) -> Result<Counters, Fault> {
     check(kernel, launch).map_err(|message| Fault::launch(&kernel.name, message))?;
-    let regions = Regions::new(memory, &launch.views, program).map_err(|message| Fault::launch(&kernel.name, message))?;
+    let regions =
+        Regions::new(memory, &launch.views, program).map_err(|message| Fault::launch(&kernel.name, message))?;
     let blocks: u64 = launch.grid.iter().map(|size| *size as u64).product();
     let mut order: Option<Vec<u32>> = None;
     if let Some(seed) = options.seed {

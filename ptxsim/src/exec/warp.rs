@@ -46,7 +46,7 @@ pub(crate) struct Warp {
 /// A register of 32 lanes, aligned for vector instructions.
 #[repr(align(64))]
 #[derive(Clone, Copy)]
-pub(crate) struct Row(pub [u32; 32]);
+pub(crate) struct Row(#[allow(dead_code, reason = "only looked at through a pointer")] pub [u32; 32]);
 
 impl Warp {
     /// A warp of so many rows and predicates, its registers unwritten.
@@ -72,11 +72,6 @@ impl Warp {
         self.copies.clear();
         self.paths.clear();
         self.paths.push(Path { at: 0, until: NOWHERE, mask: lanes });
-    }
-
-    /// Where the warp stands, for reports.
-    pub fn place(&self) -> u32 {
-        self.paths.last().map_or(0, |path| path.at)
     }
 
     /// Runs until the warp is done, waits at a barrier, faults (false), or has run `slice` instructions. What it ran is

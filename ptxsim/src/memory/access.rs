@@ -1,6 +1,7 @@
 //! The accesses of a warp: where the addresses of its lanes lead, after every check.
 
 use super::{LOCAL_WINDOW, PARAMETER_WINDOW, SHARED_WINDOW, WINDOW, WRITTEN, each_word};
+use crate::checks::global::SEVERAL;
 use crate::checks::races::Touch;
 use crate::decode::registers::Space;
 use crate::exec::lanes::{FULL, WARP};
@@ -127,7 +128,8 @@ fn apart(
     let write = how != Touch::Read;
     let moved = addresses[first].wrapping_sub(address);
     let same = |lane: usize| mask >> lane & 1 != 0 && (space != Space::Generic || place(addresses[lane]).0 == real);
-    let mut group = Group { mask: 0, data: std::ptr::null_mut(), shadow: std::ptr::null_mut(), offsets: [0; WARP], space: real };
+    let mut group =
+        Group { mask: 0, data: std::ptr::null_mut(), shadow: std::ptr::null_mut(), offsets: [0; WARP], space: real };
     match real {
         Space::Shared => {
             let size = context.shared.bytes() as u64;
@@ -322,7 +324,8 @@ pub(crate) fn watch(
             let Some(mut races) = context.races.take() else { return true };
             let mut found = None;
             for lane in (0..WARP).filter(|lane| group.mask >> lane & 1 != 0) {
-                if let Some(other) = races.touch(context.warp, lane, group.offsets[lane] as usize, bytes as usize, how) {
+                if let Some(other) = races.touch(context.warp, lane, group.offsets[lane] as usize, bytes as usize, how)
+                {
                     found = Some((lane, other));
                     break;
                 }
@@ -358,13 +361,14 @@ pub(crate) fn watch(
                     found = Some((lane, other));
                     break;
                 }
+                races.synchronise(context.block_number, place, code.order);
             }
             context.global_races = Some(races);
             let Some((lane, other)) = found else { return true };
             let (label, address) = describe(context, group, lane, 0);
             let does = if how == Touch::Read { "read" } else { "written" };
             let by = match other.block {
-                u32::MAX.. => "several blocks".to_string(),
+                SEVERAL => "several blocks".to_string(),
                 number => {
                     let [x, y, _] = context.grid;
                     format!("block ({}, {}, {})", number % x, number / x % y, number / (x * y))
@@ -404,7 +408,8 @@ pub(crate) unsafe fn mark(group: &Group, bytes: u64) {
                 _ => {
                     let bits = ((1u8 << bytes) - 1) << (offset % 4);
                     if *place & bits != bits {
-                        std::sync::atomic::AtomicU8::from_ptr(place).fetch_or(bits, std::sync::atomic::Ordering::Relaxed);
+                        std::sync::atomic::AtomicU8::from_ptr(place)
+                            .fetch_or(bits, std::sync::atomic::Ordering::Relaxed);
                     }
                 }
             }

@@ -197,7 +197,8 @@ impl GlobalMemory {
                 Ok(found.clone())
             }
             found => {
-                let near = found.map_or("no allocation starts before".into(), |(_, found)| format!("before: {found:?}"));
+                let near =
+                    found.map_or("no allocation starts before".into(), |(_, found)| format!("before: {found:?}"));
                 Err(MemoryError { message: format!("{bytes} bytes at {address:#x} lie in no allocation ({near})") })
             }
         }

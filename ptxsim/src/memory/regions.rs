@@ -49,7 +49,8 @@ impl Regions {
             }
         }
         for view in views {
-            let held = memory.view(view.address, view.bytes).map_err(|error| format!("view {}: {error}", view.label))?;
+            let held =
+                memory.view(view.address, view.bytes).map_err(|error| format!("view {}: {error}", view.label))?;
             list.push(region(held, view.address, view.address + view.bytes, view.writable, view.label.clone()));
         }
         for variable in &program.variables {

@@ -107,13 +107,7 @@ pub(super) fn subnormals(instruction: &Instruction, _: &Facts) -> Vec<Change> {
 /// Signed becomes unsigned and back, where the sign counts and a value may have it.
 pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change> {
     let modifiers = &instruction.modifiers;
-    let [first, .., kind] = modifiers.as_slice() else {
-        // Only `shr.s32` has a type and nothing else.
-        let (Some(kind), "shr") = (modifiers.first(), instruction.opcode.as_str()) else { return Vec::new() };
-        let Some((other, bits)) = other_sign(kind) else { return Vec::new() };
-        let positive = facts.is_nonnegative(&instruction.operands[1], bits);
-        return if positive { Vec::new() } else { vec![replaced(Class::Signedness, instruction, 0, &other)] };
-    };
+    let (Some(first), Some(kind)) = (modifiers.first(), modifiers.last()) else { return Vec::new() };
     let last = modifiers.len() - 1;
     let positive = |index: usize, bits: u64| {
         instruction.operands.get(index).is_some_and(|operand| facts.is_nonnegative(operand, bits))
@@ -123,6 +117,8 @@ pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change
         ("setp" | "set", Some((_, bits))) => {
             matches!(first.as_str(), "lt" | "le" | "gt" | "ge") && !(positive(1, bits) && positive(2, bits))
         }
+        ("shr", Some((_, bits))) => !positive(1, bits),
+        ("cvt", _) if last == 0 => false,
         // From an integer to one of as many bits or fewer, the sign of the source makes no difference.
         ("cvt", Some((_, bits))) => {
             !positive(1, bits) && other_sign(&modifiers[last - 1]).is_none_or(|(_, to_bits)| to_bits > bits)
@@ -156,7 +152,8 @@ fn other_sign(kind: &str) -> Option<(String, u64)> {
         ("u", bits) => ("s", bits),
         _ => return None,
     };
-    Some((format!("{other}{bits}"), bits.parse().ok()?))
+    let bits = bits.parse().ok().filter(|bits| [8, 16, 32, 64].contains(bits))?;
+    Some((format!("{other}{bits}"), bits))
 }
 
 /// `ldmatrix` with its transposition on or off.

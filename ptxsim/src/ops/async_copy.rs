@@ -75,7 +75,8 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             draft.need(&["global"])?;
             draft.one_of(&["L2::64B", "L2::128B", "L2::256B"]);
             draft.end(if operands.len() == 3 { 3 } else { 4 })?;
-            let (Operand::Address(to, to_offset), Operand::Address(from, from_offset)) = (&operands[0], &operands[1]) else {
+            let (Operand::Address(to, to_offset), Operand::Address(from, from_offset)) = (&operands[0], &operands[1])
+            else {
                 return Refusal::new("the first two operands are addresses");
             };
             let (Ok(low), Ok(high)) = (i32::try_from(*to_offset), i32::try_from(*from_offset)) else {
@@ -83,7 +84,9 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             };
             draft.code.immediate = (low as u32 as i64) | (high as i64) << 32;
             match &**to {
-                Operand::Name(name) if draft.registers.variable(name)?.space == Space::Shared => draft.source(0, to, 32)?,
+                Operand::Name(name) if draft.registers.variable(name)?.space == Space::Shared => {
+                    draft.source(0, to, 32)?
+                }
                 Operand::Name(name) => return Refusal::new(format!("{name} is not in shared memory")),
                 to => {
                     if draft.source_of(0, to, 32)? == 64 {
@@ -161,7 +164,8 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
         }
         while whole != 0 {
             let mut addresses = from;
-            let Some(group) = access::group(context, code, Space::Global, &mut addresses, whole, B as u64, Touch::Read) else {
+            let Some(group) = access::group(context, code, Space::Global, &mut addresses, whole, B as u64, Touch::Read)
+            else {
                 return false;
             };
             if context.checks.initialisation
@@ -188,7 +192,8 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
             for byte in 0..sizes[lane] as usize {
                 let mut addresses = [from[lane] + byte as u64; WARP];
                 let only = 1 << lane;
-                let Some(group) = access::group(context, code, Space::Global, &mut addresses, only, 1, Touch::Read) else {
+                let Some(group) = access::group(context, code, Space::Global, &mut addresses, only, 1, Touch::Read)
+                else {
                     return false;
                 };
                 if context.checks.initialisation

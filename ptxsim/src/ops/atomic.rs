@@ -5,6 +5,7 @@
 
 use super::memory::{addresses, bind_address, space_of, take_space};
 use crate::ast::Entry;
+use crate::checks::global::{ACQUIRE, RELEASE};
 use crate::checks::races::Touch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
@@ -25,8 +26,17 @@ pub(crate) fn global_atomics(entry: &Entry) -> bool {
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     draft.work = Work::Atomic;
     let atom = draft.instruction.opcode == "atom";
-    draft.one_of(if atom { &["relaxed", "acquire", "release", "acq_rel"] } else { &["relaxed", "release"] });
-    draft.one_of(&["cta", "gpu", "sys"]);
+    let order =
+        draft.one_of(if atom { &["relaxed", "acquire", "release", "acq_rel"] } else { &["relaxed", "release"] });
+    let scope = draft.one_of(&["cta", "gpu", "sys"]);
+    // PTX ISA 8.5: what is ordered within a block says nothing to other blocks.
+    draft.code.order = match order {
+        _ if scope == Some("cta") => 0,
+        Some("acquire") => ACQUIRE,
+        Some("release") => RELEASE,
+        Some("acq_rel") => ACQUIRE | RELEASE,
+        _ => 0,
+    };
     let space = take_space(draft, &["global", "shared", "shared::cta"]);
     let operation = draft.need(if atom {
         &["add", "min", "max", "and", "or", "xor", "inc", "dec", "exch", "cas"]
@@ -42,7 +52,8 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     let sources = 1 + (operation == "cas") as usize;
     draft.end(1 + sources + atom as usize)?;
     let operands = &draft.instruction.operands;
-    let (target, rest) = if atom { (operands[0].clone(), &operands[1..]) } else { (crate::ast::Operand::Sink, &operands[..]) };
+    let (target, rest) =
+        if atom { (operands[0].clone(), &operands[1..]) } else { (crate::ast::Operand::Sink, &operands[..]) };
     draft.target(0, &target, kind.bits)?;
     bind_address(draft, &rest[0], space)?;
     draft.source(1, &rest[1], kind.bits)?;
@@ -108,7 +119,8 @@ unsafe fn change<T: Lane, const B: usize, F: Fn(T, T, T) -> T + Copy + 'static>(
         let mut out = [T::default(); WARP];
         let mut rest = mask;
         while rest != 0 {
-            let Some(group) = access::group(context, code, space_of(code), &mut all, rest, B as u64, Touch::Atomic) else {
+            let Some(group) = access::group(context, code, space_of(code), &mut all, rest, B as u64, Touch::Atomic)
+            else {
                 return false;
             };
             if context.checks.initialisation

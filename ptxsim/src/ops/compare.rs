@@ -8,10 +8,8 @@ use crate::exec::Handler;
 use crate::exec::lanes::{self, ternary};
 
 const INTEGER: [&str; 10] = ["eq", "ne", "lt", "le", "gt", "ge", "lo", "ls", "hi", "hs"];
-const FLOAT: [&str; 14] =
-    ["eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"];
-const TYPES: [&str; 13] =
-    ["b16", "b32", "b64", "u16", "u32", "u64", "s16", "s32", "s64", "f32", "f64", "f16", "bf16"];
+const FLOAT: [&str; 14] = ["eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"];
+const TYPES: [&str; 13] = ["b16", "b32", "b64", "u16", "u32", "u64", "s16", "s32", "s64", "f32", "f64", "f16", "bf16"];
 
 /// A handler that compares values made of the rows' bits.
 macro_rules! ordered {
@@ -19,8 +17,14 @@ macro_rules! ordered {
         macro_rules! on {
             ($a:ident, $b:ident, $holds:expr) => {
                 $make(|$a: $row, $b: $row| {
-                    let $a = { let $x = $a; $value };
-                    let $b = { let $x = $b; $value };
+                    let $a = {
+                        let $x = $a;
+                        $value
+                    };
+                    let $b = {
+                        let $x = $b;
+                        $value
+                    };
                     $holds
                 })
             };
@@ -42,8 +46,14 @@ macro_rules! unordered {
         macro_rules! on {
             ($a:ident, $b:ident, $holds:expr) => {
                 $make(|$a: $row, $b: $row| {
-                    let $a = { let $x = $a; $value };
-                    let $b = { let $x = $b; $value };
+                    let $a = {
+                        let $x = $a;
+                        $value
+                    };
+                    let $b = {
+                        let $x = $b;
+                        $value
+                    };
                     $holds
                 })
             };

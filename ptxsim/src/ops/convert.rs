@@ -4,7 +4,7 @@ use super::float::{f, flush, saturate};
 use super::half::{from_bf16, from_f16, to_bf16, to_f16};
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal, Type};
-use crate::exec::lanes::{Lane, WARP, binary, versions, unary, write_row};
+use crate::exec::lanes::{Lane, WARP, binary, unary, versions, write_row};
 use crate::exec::{Code, Context, Handler};
 
 const TYPES: [&str; 12] = ["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "f16", "f32", "f64", "bf16"];
@@ -87,14 +87,7 @@ fn tf32(bits: u32) -> u32 {
 }
 
 /// Between integers; the common ones by themselves, the others by one handler that looks at the types.
-fn integers(
-    draft: &mut Draft,
-    target: Type,
-    source: Type,
-    target_width: u32,
-    source_width: u32,
-    sat: bool,
-) -> Handler {
+fn integers(draft: &mut Draft, target: Type, source: Type, target_width: u32, source_width: u32, sat: bool) -> Handler {
     let exact = target_width == target.bits && source_width == source.bits && !sat;
     match (source.letter, source.bits, target.bits) {
         ('u', 32, 64) if exact => return unary(|a: u32| a as u64),
@@ -105,7 +98,8 @@ fn integers(
         (_, 32, 16) if exact => return unary(|a: u32| a & 0xffff),
         _ => {}
     }
-    let places = [target.bits, target.is_signed() as u32, source.bits, source.is_signed() as u32, target_width, sat as u32];
+    let places =
+        [target.bits, target.is_signed() as u32, source.bits, source.is_signed() as u32, target_width, sat as u32];
     draft.code.immediate = places.iter().rev().fold(0, |all, place| all << 8 | *place as i64);
     match (target_width == 64, source_width == 64) {
         (false, false) => make_convert_integers::<u32, u32>(),
@@ -143,7 +137,8 @@ unsafe fn convert_integers<D: Cut, S: Cut>(context: &mut Context, code: &Code, m
     let place = |at: u32| (code.immediate >> (8 * at)) as u32 & 255;
     let (target, target_signed, source, source_signed) = (place(0), place(1) != 0, place(2), place(3) != 0);
     let (width, sat) = (place(4), place(5) != 0);
-    let (least, most) = if target_signed { (-1i128 << (target - 1), (1i128 << (target - 1)) - 1) } else { (0, (1i128 << target) - 1) };
+    let (least, most) =
+        if target_signed { (-1i128 << (target - 1), (1i128 << (target - 1)) - 1) } else { (0, (1i128 << target) - 1) };
     // SAFETY: as above.
     unsafe {
         let from = context.values::<S>(code.r[1]);
@@ -210,7 +205,8 @@ fn to_int(
 // SAFETY: see `Handler`; the decoder made rows of these widths.
 unsafe fn convert_to_int<D: Cut, S: Cut>(context: &mut Context, code: &Code, mask: u32) -> bool {
     let place = |at: u32| (code.immediate >> (8 * at)) as u32 & 255;
-    let (bits, signed, mode, format, ftz, width) = (place(0), place(1) != 0, place(2), place(3), place(4) != 0, place(5));
+    let (bits, signed, mode, format, ftz, width) =
+        (place(0), place(1) != 0, place(2), place(3), place(4) != 0, place(5));
     // SAFETY: as above.
     unsafe {
         let from = context.values::<S>(code.r[1]);
@@ -334,9 +330,7 @@ fn floats(
         ("f64", "f32", None, false, false, false) => Ok(unary(|a: u32| (f(a) as f64).to_bits())),
         ("f64", "f32", None, false, true, false) => Ok(unary(|a: u32| (flush(f(a)) as f64).to_bits())),
         ("f32", "f64", Some("rn"), false, false, false) => Ok(unary(|a: u64| (f64::from_bits(a) as f32).to_bits())),
-        ("f32", "f64", Some("rn"), false, true, false) => {
-            Ok(unary(|a: u64| flush(f64::from_bits(a) as f32).to_bits()))
-        }
+        ("f32", "f64", Some("rn"), false, true, false) => Ok(unary(|a: u64| flush(f64::from_bits(a) as f32).to_bits())),
         ("f32", "f64", Some("rn"), false, false, true) => {
             Ok(unary(|a: u64| saturate(f64::from_bits(a) as f32).to_bits()))
         }

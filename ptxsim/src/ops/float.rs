@@ -145,8 +145,12 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             draft.kind(&["f32"])?;
             draft.plain(32, &[32; 2])?;
             Ok(match (opcode, nan) {
-                ("min", false) => map2(ftz, false, |a, b| if a.is_nan() && b.is_nan() { f(NAN) } else { minimum(a, b) }),
-                ("max", false) => map2(ftz, false, |a, b| if a.is_nan() && b.is_nan() { f(NAN) } else { maximum(a, b) }),
+                ("min", false) => {
+                    map2(ftz, false, |a, b| if a.is_nan() && b.is_nan() { f(NAN) } else { minimum(a, b) })
+                }
+                ("max", false) => {
+                    map2(ftz, false, |a, b| if a.is_nan() && b.is_nan() { f(NAN) } else { maximum(a, b) })
+                }
                 ("min", true) => map2(ftz, false, |a, b| if a.is_nan() || b.is_nan() { f(NAN) } else { minimum(a, b) }),
                 _ => map2(ftz, false, |a, b| if a.is_nan() || b.is_nan() { f(NAN) } else { maximum(a, b) }),
             })

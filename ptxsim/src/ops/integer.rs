@@ -85,23 +85,32 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
                 ("lo", _, 16) => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c) & 0xffff),
                 ("lo", _, 32) => ternary(|a: u32, b: u32, c: u32| a.wrapping_mul(b).wrapping_add(c)),
                 ("lo", ..) => ternary(|a: u64, b: u64, c: u64| a.wrapping_mul(b).wrapping_add(c)),
-                ("hi", 's', 16) => ternary(|a: u32, b: u32, c: u32| (((h(a) * h(b)) >> 16) as u32).wrapping_add(c) & 0xffff),
+                ("hi", 's', 16) => {
+                    ternary(|a: u32, b: u32, c: u32| (((h(a) * h(b)) >> 16) as u32).wrapping_add(c) & 0xffff)
+                }
                 ("hi", _, 16) => ternary(|a: u32, b: u32, c: u32| ((a * b) >> 16).wrapping_add(c) & 0xffff),
                 ("hi", ..) if saturate => ternary(|a: u32, b: u32, c: u32| {
-                    ((a as i32 as i64 * b as i32 as i64) >> 32).wrapping_add(c as i32 as i64).clamp(i32::MIN as i64, i32::MAX as i64)
-                        as u32
+                    ((a as i32 as i64 * b as i32 as i64) >> 32)
+                        .wrapping_add(c as i32 as i64)
+                        .clamp(i32::MIN as i64, i32::MAX as i64) as u32
                 }),
                 ("hi", 's', 32) => ternary(|a: u32, b: u32, c: u32| {
                     (((a as i32 as i64 * b as i32 as i64) >> 32) as u32).wrapping_add(c)
                 }),
-                ("hi", _, 32) => ternary(|a: u32, b: u32, c: u32| (((a as u64 * b as u64) >> 32) as u32).wrapping_add(c)),
+                ("hi", _, 32) => {
+                    ternary(|a: u32, b: u32, c: u32| (((a as u64 * b as u64) >> 32) as u32).wrapping_add(c))
+                }
                 ("hi", 's', _) => ternary(|a: u64, b: u64, c: u64| {
                     (((a as i64 as i128 * b as i64 as i128) >> 64) as u64).wrapping_add(c)
                 }),
-                ("hi", ..) => ternary(|a: u64, b: u64, c: u64| (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c)),
+                ("hi", ..) => {
+                    ternary(|a: u64, b: u64, c: u64| (((a as u128 * b as u128) >> 64) as u64).wrapping_add(c))
+                }
                 (_, 's', 16) => ternary(|a: u32, b: u32, c: u32| ((h(a) * h(b)) as u32).wrapping_add(c)),
                 (_, _, 16) => ternary(|a: u32, b: u32, c: u32| (a * b).wrapping_add(c)),
-                (_, 's', _) => ternary(|a: u32, b: u32, c: u64| ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(c)),
+                (_, 's', _) => {
+                    ternary(|a: u32, b: u32, c: u64| ((a as i32 as i64 * b as i32 as i64) as u64).wrapping_add(c))
+                }
                 _ => ternary(|a: u32, b: u32, c: u64| (a as u64 * b as u64).wrapping_add(c)),
             })
         }
@@ -109,20 +118,25 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             let kind = draft.kind(&ALL)?;
             draft.plain(kind.bits, &[kind.bits; 2])?;
             Ok(match (kind.letter, kind.bits) {
-                // Exact in float64, which divides several lanes at once: the quotient of two 32-bit integers is an
-                // integer or at least 2^-32 away from one, and the rounding error of a/b is below 2^-21 / b.
-                ('u', 32) => binary(|a: u32, b: u32| if b == 0 { !0 } else { (a as f64 / b as f64) as i64 as u32 }),
-                ('s', 32) => binary(|a: u32, b: u32| match b {
-                    0 => !0,
-                    _ => (a as i32 as f64 / b as i32 as f64) as i64 as u32,
-                }),
+                ('u', 32) => binary(divide),
+                ('s', 32) => binary(divide_signed),
                 _ => by_type!(kind, binary, |a, b| signed quotient!(a, b), unsigned quotient!(a, b)),
             })
         }
         "rem" => {
             let kind = draft.kind(&ALL)?;
             draft.plain(kind.bits, &[kind.bits; 2])?;
-            Ok(by_type!(kind, binary, |a, b| signed remainder!(a, b), unsigned remainder!(a, b)))
+            Ok(match (kind.letter, kind.bits) {
+                ('u', 32) => binary(|a: u32, b: u32| match b {
+                    0 => a,
+                    _ => a.wrapping_sub(divide(a, b).wrapping_mul(b)),
+                }),
+                ('s', 32) => binary(|a: u32, b: u32| match b {
+                    0 => a,
+                    _ => a.wrapping_sub(divide_signed(a, b).wrapping_mul(b)),
+                }),
+                _ => by_type!(kind, binary, |a, b| signed remainder!(a, b), unsigned remainder!(a, b)),
+            })
         }
         "min" => {
             let kind = draft.kind(&ALL)?;
@@ -175,7 +189,9 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             let second = draft.need(&["s32", "u32"])?;
             draft.plain(32, &[32; 3])?;
             Ok(match (first, second) {
-                ("s32", "s32") => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i8 as i32)),
+                ("s32", "s32") => {
+                    ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i8 as i32))
+                }
                 ("s32", _) => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i8 as i32, |x| x as i32)),
                 (_, "s32") => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i32, |x| x as i8 as i32)),
                 _ => ternary(|a: u32, b: u32, c: u32| dot(a, b, c, |x| x as i32, |x| x as i32)),
@@ -183,6 +199,22 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
         }
         other => Refusal::new(format!("{other} is not an integer instruction")),
     }
+}
+
+/// Division in float64, which divides several lanes at once. It is exact: the quotient of two 32-bit integers is an
+/// integer or at least 1 / b away from one, and the rounding error of a / b is below 2^-21 / b. The whole quotient is read
+/// from the lower bits of its sum with 2^52.
+#[inline(always)]
+fn divide(a: u32, b: u32) -> u32 {
+    let whole = (a as f64 / b as f64).trunc();
+    if b == 0 { u32::MAX } else { (whole + 4_503_599_627_370_496.0).to_bits() as u32 }
+}
+
+/// As [`divide`]; 2^52 + 2^51 is added, so that negative quotients stand there in two's complement.
+#[inline(always)]
+fn divide_signed(a: u32, b: u32) -> u32 {
+    let whole = (a as i32 as f64 / b as i32 as f64).trunc();
+    if b == 0 { u32::MAX } else { (whole + 6_755_399_441_055_744.0).to_bits() as u32 }
 }
 
 /// `c` and the products of the four bytes of `a` and `b`.

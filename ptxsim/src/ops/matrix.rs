@@ -104,10 +104,14 @@ unsafe fn load<const N: usize, const TRANSPOSED: bool>(context: &mut Context, co
         let Some(group) = access::group(context, code, space_of(code), &mut all, givers, 16, Touch::Read) else {
             return false;
         };
-        if context.checks.initialisation && !written::<16>(&group, false) && !access::unwritten(context, code, &group, 16) {
+        if context.checks.initialisation
+            && !written::<16>(&group, false)
+            && !access::unwritten(context, code, &group, 16)
+        {
             return false;
         }
-        if (context.counting || context.races.is_some()) && !access::watch(context, code, &group, &all, 16, Touch::Read) {
+        if (context.counting || context.races.is_some()) && !access::watch(context, code, &group, &all, 16, Touch::Read)
+        {
             return false;
         }
         for matrix in 0..N {
@@ -138,7 +142,13 @@ versions!(make_load, load, fast_load, [const N: usize, const TRANSPOSED: bool], 
 /// # Safety
 /// The decoder made `r[0..4]` and the four registers from `r[from]` rows.
 #[inline(always)]
-unsafe fn multiply<const K: usize>(context: &mut Context, code: &Code, a: &[[f32; K]; 16], b: &[[f32; 8]; K], from: usize) {
+unsafe fn multiply<const K: usize>(
+    context: &mut Context,
+    code: &Code,
+    a: &[[f32; K]; 16],
+    b: &[[f32; 8]; K],
+    from: usize,
+) {
     // Accumulators: register e of lane l is row l / 4 + 8 (e / 2), column 2 (l % 4) + e % 2.
     let mut sums = [[0f32; 8]; 16];
     for e in 0..4 {

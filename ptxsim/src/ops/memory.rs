@@ -118,7 +118,11 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
         return Refusal::new("ldu is not known");
     }
     // Strong and volatile accesses act as plain ones: the memory of the simulator has no caches to differ.
-    let order = draft.one_of(if load { &["weak", "volatile", "relaxed", "acquire"] } else { &["weak", "volatile", "relaxed", "release"] });
+    let order = draft.one_of(if load {
+        &["weak", "volatile", "relaxed", "acquire"]
+    } else {
+        &["weak", "volatile", "relaxed", "release"]
+    });
     if matches!(order, Some("relaxed" | "acquire" | "release")) {
         draft.need(&["cta", "gpu", "sys"])?;
     }
@@ -132,7 +136,13 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
         draft.one_of(&["ca", "cg", "cs", "lu", "cv"]);
         if space == Space::Global {
             draft.flag("nc");
-            draft.one_of(&["L1::evict_normal", "L1::evict_unchanged", "L1::evict_first", "L1::evict_last", "L1::no_allocate"]);
+            draft.one_of(&[
+                "L1::evict_normal",
+                "L1::evict_unchanged",
+                "L1::evict_first",
+                "L1::evict_last",
+                "L1::no_allocate",
+            ]);
             draft.one_of(&["L2::64B", "L2::128B", "L2::256B"]);
         }
     } else {

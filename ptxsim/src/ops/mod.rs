@@ -37,6 +37,7 @@ pub(crate) fn nothing() -> Handler {
 /// The `ret` behind the last instruction.
 pub(crate) fn leave(index: u32) -> Code {
     Code {
+        order: 0,
         run: nothing(),
         immediate: 0,
         r: [NONE; 14],
@@ -88,8 +89,8 @@ pub(crate) fn decode(draft: &mut Draft, labels: &HashMap<&str, usize>) -> Result
         }
         "addc" | "subc" | "madc" => carry::decode(draft)?,
         "rem" | "mul24" | "mad24" | "sad" | "dp4a" => integer::decode(draft)?,
-        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt" | "bfe" | "bfi" | "popc" | "clz"
-        | "brev" | "bfind" => bits::decode(draft)?,
+        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt" | "bfe" | "bfi" | "popc"
+        | "clz" | "brev" | "bfind" => bits::decode(draft)?,
         "setp" | "set" | "selp" | "slct" => compare::decode(draft)?,
         "mov" | "cvta" | "isspacep" => moves::decode(draft)?,
         "cvt" => convert::decode(draft)?,

@@ -4,12 +4,11 @@ use super::compare;
 use crate::ast::Operand;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
-use crate::exec::lanes::{Lane, WARP, binary, versions, logic, unary, write_row};
+use crate::exec::lanes::{Lane, WARP, binary, logic, unary, versions, write_row};
 use crate::exec::{Code, Context, Handler};
 use crate::memory::{LOCAL_WINDOW, PARAMETER_WINDOW, SHARED_WINDOW, WINDOW};
 
-const TYPES: [&str; 12] =
-    ["pred", "b16", "b32", "b64", "u16", "u32", "u64", "s16", "s32", "s64", "f32", "f64"];
+const TYPES: [&str; 12] = ["pred", "b16", "b32", "b64", "u16", "u32", "u64", "s16", "s32", "s64", "f32", "f64"];
 
 /// Decodes moves.
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {

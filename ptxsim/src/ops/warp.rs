@@ -52,7 +52,8 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             }
             draft.code.immediate = draft.source_predicate(1, &operands[1])? as i64;
             draft.source(2, &operands[2], 32)?;
-            draft.code.choice = ["all", "any", "uni", "ballot"].iter().position(|name| *name == mode).unwrap_or(0) as u8;
+            draft.code.choice =
+                ["all", "any", "uni", "ballot"].iter().position(|name| *name == mode).unwrap_or(0) as u8;
             Ok(make_vote())
         }
         "match" => {
