@@ -2,22 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::golden::{self as golden_lines, ByWrapper};
 use super::output::{plain_table, print, print_json};
 use super::progress::thread_pool;
 use crate::config::DeviceRequest;
+use crate::doctor::golden::{self, Finding};
 use crate::doctor::{self, Machine, Verdict};
 use crate::error::{Error, Result};
 use crate::gpu::sim::{Sim, SimOptions};
 use crate::gpu::{Device, Processor};
 use crate::ops::case::Case;
 
-/// Say what this machine offers, then check every kernel against the CPU
+/// Say what this machine offers, then check every kernel against the CPU, and every wrapper of instructions against
+/// golden values
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// Check only kernels and cases whose name contains this
@@ -31,6 +35,9 @@ pub struct Arguments {
     /// How many threads compute; otherwise one for each core
     #[arg(long)]
     pub threads: Option<NonZeroUsize>,
+    /// Write what the device gives for the golden values into a file, with the device's name
+    #[arg(long, value_name = "FILE")]
+    pub write_golden: Option<PathBuf>,
     /// Show every case by itself
     #[arg(long, short)]
     pub verbose: bool,
@@ -58,40 +65,64 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     };
     let cases = doctor::select(arguments.filter.as_deref())?;
     let pool = thread_pool(arguments.threads)?;
-    let verdicts = pool.install(|| examine(arguments, device, &cases))?;
+    let (name, verdicts, findings) = pool.install(|| examine(arguments, device, &cases))?;
     let mut uncovered = Vec::new();
     if arguments.filter.is_none() {
         uncovered = doctor::uncovered(crate::gpu::nvrtc::kernel_names()?.into_iter(), &cases)?;
     }
-    let by_kernel = doctor::by_kernel(&verdicts);
-    match arguments.json {
-        true => print_json(&document(&machine, device, &by_kernel, &uncovered))?,
-        false => print(&text(device, &by_kernel, &uncovered, arguments.verbose))?,
+    let (by_kernel, by_wrapper) = (doctor::by_kernel(&verdicts), ByWrapper::new(&findings));
+    if arguments.json {
+        let mut document = document(&machine, device, &by_kernel, &uncovered);
+        document["golden"] = by_wrapper.document()?;
+        print_json(&document)?;
+    } else {
+        if !(by_kernel.is_empty() && uncovered.is_empty()) {
+            print(&text(device, &by_kernel, &uncovered, arguments.verbose))?;
+        }
+        print(&by_wrapper.text()?)?;
+    }
+    if let Some(file) = &arguments.write_golden {
+        golden_lines::write(file, &name, &findings)?;
     }
     let failed = by_kernel.values().filter(|verdicts| !verdicts.iter().all(|verdict| verdict.passed())).count();
-    match failed + uncovered.len() {
+    match failed + uncovered.len() + by_wrapper.wrong() {
         0 => Ok(()),
         _ => Err(Error::failed(format!(
-            "of {} kernels {failed} did not pass and {} are not covered by any case",
+            "of {} kernels {failed} did not pass and {} are not covered by any case; of {} wrappers {} did not give their \
+             golden values",
             by_kernel.len() + uncovered.len(),
-            uncovered.len()
+            uncovered.len(),
+            by_wrapper.count(),
+            by_wrapper.wrong()
         ))),
     }
 }
 
-fn examine(arguments: &Arguments, device: DeviceRequest, cases: &[Case]) -> Result<Vec<Verdict>> {
+/// The device's name, how the cases went, and how the golden values did that the filter fits.
+fn examine(
+    arguments: &Arguments,
+    device: DeviceRequest,
+    cases: &[Case],
+) -> Result<(String, Vec<Verdict>, Vec<Finding>)> {
     let seed = arguments.seed;
+    let values = golden::select(arguments.filter.as_deref())?;
+    let (name, verdicts, findings);
     if device == DeviceRequest::Sim {
-        let one = |case: &Case| {
-            let simulated = |again: bool| -> Result<Arc<dyn Device>> {
-                Ok(Arc::new(Sim::new(SimOptions::strict(again.then_some(seed)))))
-            };
-            doctor::examine(case, seed, simulated)
+        let simulated = |again: bool| -> Result<Arc<dyn Device>> {
+            Ok(Arc::new(Sim::new(SimOptions::strict(again.then_some(seed)))))
         };
-        return cases.par_iter().map(one).collect();
+        name = simulated(false)?.name().to_string();
+        let one = |case: &Case| doctor::examine(case, seed, simulated);
+        verdicts = cases.par_iter().map(one).collect::<Result<_>>()?;
+        findings = golden::examine_all(&values, simulated)?;
+    } else {
+        let Processor::Gpu(gpu) = device.open()? else { unreachable!("the CPU was refused above") };
+        name = gpu.name().to_string();
+        let one = |case: &Case| doctor::examine(case, seed, |_| Ok(gpu.clone()));
+        verdicts = cases.iter().map(one).collect::<Result<_>>()?;
+        findings = golden::examine_all(&values, |_| Ok(gpu.clone()))?;
     }
-    let Processor::Gpu(gpu) = device.open()? else { unreachable!("the CPU was refused above") };
-    cases.iter().map(|case| doctor::examine(case, seed, |_| Ok(gpu.clone()))).collect()
+    Ok((name, verdicts, findings))
 }
 
 fn text(device: DeviceRequest, by_kernel: &BTreeMap<&str, Vec<&Verdict>>, uncovered: &[&str], verbose: bool) -> String {

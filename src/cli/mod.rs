@@ -1,5 +1,6 @@
 //! The command line: one file per command. Each parses its arguments, calls the engine and prints; none decides.
 
+mod golden;
 mod output;
 mod progress;
 

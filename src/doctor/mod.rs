@@ -72,10 +72,10 @@ pub fn examine(case: &Case, seed: u64, device: impl Fn(bool) -> Result<Arc<dyn D
     Ok(verdict(differences, fault))
 }
 
-/// The cases whose name or kernels contain `filter`.
+/// The cases whose name or kernels contain `filter`; none where golden values alone do.
 ///
 /// # Errors
-/// If there is none, or a case cannot be recorded.
+/// If nothing does, or a case cannot be recorded.
 pub fn select(filter: Option<&str>) -> Result<Vec<Case>> {
     let cases = crate::ops::cases();
     let Some(filter) = filter else { return Ok(cases) };
@@ -85,8 +85,8 @@ pub fn select(filter: Option<&str>) -> Result<Vec<Case>> {
             chosen.push(case);
         }
     }
-    if chosen.is_empty() {
-        return Err(Error::request(format!("no kernel and no case has a name with `{filter}`")));
+    if chosen.is_empty() && golden::select(Some(filter))?.is_empty() {
+        return Err(Error::request(format!("no kernel, no case and no wrapper has a name with `{filter}`")));
     }
     Ok(chosen)
 }
