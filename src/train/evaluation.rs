@@ -78,10 +78,10 @@ impl Split {
 
 /// A tape that computes in `precision`; parameters, statistics and losses are f32 in each.
 pub(super) fn empty_tape(precision: Precision) -> Tape {
-    match precision {
-        Precision::F32 | Precision::Tf32 => Tape::new(DType::F32),
-        Precision::Bf16 => Tape::with_storage(DType::F32, DType::BF16),
-    }
+    let storage = if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 };
+    let mut tape = Tape::with_storage(DType::F32, storage);
+    tape.set_tf32(precision == Precision::Tf32);
+    tape
 }
 
 /// A planned evaluation of some models on one split.
