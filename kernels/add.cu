@@ -15,6 +15,7 @@ DEVICE void add(const T* a, const T* b, T* y, u32 count) {
         }
         store_pack(y + start, left);
     } else {
+#pragma unroll 1
         for (u32 index = start; index < count; index++) {
             y[index] = from_float<T>(to_float(a[index]) + to_float(b[index]));
         }

@@ -38,6 +38,7 @@ DEVICE void cast(const Tensor* tensors) {
                 store_pack(to + start + at, pack);
             }
         } else {
+#pragma unroll 1
             for (u32 index = start; index < count; index++) to[index] = from_float<To>(to_float(from[index]));
         }
     }

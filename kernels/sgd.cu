@@ -46,6 +46,7 @@ KERNEL(sgd_f32, THREADS)
             store_pack(parameter.weight + start, weight);
             store_pack(parameter.velocity + start, velocity);
         } else {
+#pragma unroll 1
             for (u32 index = start; index < end; index++) {
                 update(parameter.weight[index], parameter.velocity[index], parameter.gradient[index]);
             }

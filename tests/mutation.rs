@@ -46,9 +46,10 @@ fn mutants_are_caught() {
     let fixed = count == SAMPLE.0 && seed == SAMPLE.1 && only.is_empty();
     let trials: Vec<Trial> = names
         .par_iter()
-        .flat_map(|name| {
+        .enumerate()
+        .flat_map(|(place, name)| {
             let subject = Subject::new(name, &cases, INPUTS).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let mutants = subject.sample(count, seed);
+            let mutants = subject.sample(count, seed + 1000 * place as u64);
             mutants.into_iter().map(|mutant| subject.examine(mutant).unwrap()).collect::<Vec<_>>()
         })
         .collect();

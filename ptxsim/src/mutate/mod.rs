@@ -203,21 +203,27 @@ pub fn sample(mutants: Vec<Mutant>, count: usize, seed: u64) -> Vec<Mutant> {
     classes.sort_unstable();
     classes.dedup();
     let mut state = seed;
+    // Which classes are served first is drawn as well: a small sample does not reach all of them.
+    shuffle(&mut classes, &mut state);
     // Each mutant's turn: the first of every class come first, then the second of every class, and so on.
-    let mut turns: Vec<(usize, Class, usize)> = Vec::with_capacity(mutants.len());
-    for class in classes {
+    let mut turns: Vec<(usize, usize, usize)> = Vec::with_capacity(mutants.len());
+    for (rank, class) in classes.into_iter().enumerate() {
         let mut members: Vec<usize> = (0..mutants.len()).filter(|index| mutants[*index].class == class).collect();
-        // Fisher and Yates' shuffle.
-        for last in (1..members.len()).rev() {
-            members.swap(last, (random(&mut state) % (last as u64 + 1)) as usize);
-        }
-        turns.extend(members.into_iter().enumerate().map(|(turn, index)| (turn, class, index)));
+        shuffle(&mut members, &mut state);
+        turns.extend(members.into_iter().enumerate().map(|(turn, index)| (turn, rank, index)));
     }
     turns.sort_unstable();
     turns.truncate(count);
     let mut chosen = vec![false; mutants.len()];
     turns.iter().for_each(|(_, _, index)| chosen[*index] = true);
     mutants.into_iter().zip(chosen).filter_map(|(mutant, chosen)| chosen.then_some(mutant)).collect()
+}
+
+/// Fisher and Yates' shuffle.
+fn shuffle<T>(items: &mut [T], state: &mut u64) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, (random(state) % (last as u64 + 1)) as usize);
+    }
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
