@@ -145,6 +145,7 @@ DEVICE void write_room(float* room, const Matrix& m, const Lane& lane, const flo
 template <typename T>
 DEVICE float sum_room(const float* room, const Matrix& m, u32 block_column) {
     float sum = 0.0f;
+#pragma unroll 1
     for (u32 y = 0; y < m.height; y++) sum += room[y * m.width * LANES<T> + block_column];
     return sum;
 }
@@ -160,7 +161,9 @@ constexpr u32 PARTNERS = 32;
 template <u32 PARTS, typename Use>
 DEVICE void for_each_chunk(const float* partials, const Matrix& m, u32 chunks, u32 channel, Use use) {
     constexpr u32 BATCH = 4;
+#pragma unroll 1
     for (u32 column = channel; column < m.columns; column += m.channels) {
+#pragma unroll 1
         for (u32 first = threadIdx.x / CHANNELS; first < chunks; first += BATCH * PARTNERS) {
             float values[BATCH][PARTS] = {};
 #pragma unroll

@@ -3,6 +3,7 @@
 // Memory bound. A thread makes 16 bytes of channels of one output (in the gradients: of one input); where the channels
 // are no multiple of that, one channel. Neighbours are neighbouring channels, so accesses are coalesced, and what
 // windows share comes from the caches: from memory every tensor is read about once, which is the least there is.
+// Loops over windows are not unrolled: their lengths are small and known to nobody but the host.
 // Gradients gather over the windows that contain a pixel; nothing is written twice. Averages over large windows (global
 // pooling) have few outputs: there the threads of a block share a window and add up their sums in a fixed order.
 #include "prims.cuh"
@@ -28,16 +29,18 @@ struct Range {
 DEVICE u32 divided_up(u32 a, u32 b) { return (a + b - 1) / b; }
 DEVICE u32 smaller(u32 a, u32 b) { return a < b ? a : b; }
 
-// The inputs of window `index`, along one dimension.
+// The inputs of window `index`, along one dimension. Maximum pooling slides; only averages have even partitions.
+template <bool AVERAGE>
 DEVICE Range inputs_of(const Pooling& p, u32 input, u32 output, u32 index) {
-    if (p.kernel == 0) return {index * input / output, divided_up((index + 1) * input, output)};
+    if (AVERAGE && p.kernel == 0) return {index * input / output, divided_up((index + 1) * input, output)};
     u32 start = index * p.stride;
     return {start > p.padding ? start - p.padding : 0, smaller(start + p.kernel - p.padding, input)};
 }
 
 // The windows that contain input `index`, along one dimension.
+template <bool AVERAGE>
 DEVICE Range windows_of(const Pooling& p, u32 input, u32 output, u32 index) {
-    if (p.kernel == 0) return {index * output / input, divided_up((index + 1) * output, input)};
+    if (AVERAGE && p.kernel == 0) return {index * output / input, divided_up((index + 1) * output, input)};
     u32 end = index + p.padding + 1;
     u32 first = end > p.kernel ? divided_up(end - p.kernel, p.stride) : 0;
     return {first, smaller((end - 1) / p.stride + 1, output)};
@@ -46,7 +49,7 @@ DEVICE Range windows_of(const Pooling& p, u32 input, u32 output, u32 index) {
 // 1 / (inputs of window (h, w)).
 DEVICE float share_of(const Pooling& p, u32 h, u32 w) {
     if (p.counts_padding != 0) return 1.0f / float(p.kernel * p.kernel);
-    Range rows = inputs_of(p, p.height, p.out_height, h), columns = inputs_of(p, p.width, p.out_width, w);
+    Range rows = inputs_of<true>(p, p.height, p.out_height, h), columns = inputs_of<true>(p, p.width, p.out_width, w);
     return 1.0f / float((rows.end - rows.first) * (columns.end - columns.first));
 }
 
@@ -74,11 +77,14 @@ DEVICE u32 output_at(const Pooling& p, u32 image, u32 h, u32 w, u32 channel) {
 template <u32 N, typename T>
 DEVICE void max_pool(const T* x, T* y, const Pooling& p, u32 index) {
     Place at = place_of<N>(p, index, p.out_height, p.out_width);
-    Range rows = inputs_of(p, p.height, p.out_height, at.h), columns = inputs_of(p, p.width, p.out_width, at.w);
+    Range rows = inputs_of<false>(p, p.height, p.out_height, at.h);
+    Range columns = inputs_of<false>(p, p.width, p.out_width, at.w);
     float largest[N];
 #pragma unroll
     for (u32 l = 0; l < N; l++) largest[l] = -__uint_as_float(0x7f800000u);
+#pragma unroll 1
     for (u32 h = rows.first; h < rows.end; h++) {
+#pragma unroll 1
         for (u32 w = columns.first; w < columns.end; w++) {
             Pack<T, N> pack = load_pack<N>(x + input_at(p, at.image, h, w, at.channel));
 #pragma unroll
@@ -96,35 +102,40 @@ DEVICE void max_pool(const T* x, T* y, const Pooling& p, u32 index) {
 template <u32 N, typename T>
 DEVICE void max_pool_gradient(const T* upstream, const T* x, const T* y, T* dx, const Pooling& p, u32 index) {
     Place at = place_of<N>(p, index, p.height, p.width);
-    Range down = windows_of(p, p.height, p.out_height, at.h), across = windows_of(p, p.width, p.out_width, at.w);
+    Range down = windows_of<false>(p, p.height, p.out_height, at.h);
+    Range across = windows_of<false>(p, p.width, p.out_width, at.w);
     Pack<T, N> pixel = load_pack<N>(x + input_at(p, at.image, at.h, at.w, at.channel));
     float sum[N] = {};
+#pragma unroll 1
     for (u32 window_h = down.first; window_h < down.end; window_h++) {
+#pragma unroll 1
         for (u32 window_w = across.first; window_w < across.end; window_w++) {
             u32 window = output_at(p, at.image, window_h, window_w, at.channel);
             Pack<T, N> largest = load_pack<N>(y + window);
-            bool takes[N], any = false;
+            u32 takes = 0;  // a bit per channel
 #pragma unroll
             for (u32 l = 0; l < N; l++) {
-                takes[l] = to_float(pixel.at[l]) >= to_float(largest.at[l]);
-                any = any || takes[l];
+                if (to_float(pixel.at[l]) >= to_float(largest.at[l])) takes |= 1u << l;
             }
-            if (!any) continue;
-            u32 h = inputs_of(p, p.height, p.out_height, window_h).first;
-            Range columns = inputs_of(p, p.width, p.out_width, window_w);
-            for (; h <= at.h; h++) {
-                u32 end = h < at.h ? columns.end : at.w;
-                for (u32 w = columns.first; w < end; w++) {
-                    Pack<T, N> before = load_pack<N>(x + input_at(p, at.image, h, w, at.channel));
+            if (takes == 0) continue;
+            // The pixels before this one.
+            u32 h = inputs_of<false>(p, p.height, p.out_height, window_h).first;
+            Range columns = inputs_of<false>(p, p.width, p.out_width, window_w);
+#pragma unroll 1
+            for (u32 w = columns.first; h != at.h || w != at.w;) {
+                Pack<T, N> before = load_pack<N>(x + input_at(p, at.image, h, w, at.channel));
 #pragma unroll
-                    for (u32 l = 0; l < N; l++) {
-                        if (to_float(before.at[l]) >= to_float(largest.at[l])) takes[l] = false;
-                    }
+                for (u32 l = 0; l < N; l++) {
+                    if (to_float(before.at[l]) >= to_float(largest.at[l])) takes &= ~(1u << l);
+                }
+                if (++w == columns.end) {
+                    w = columns.first;
+                    h++;
                 }
             }
             Pack<T, N> gradient = load_pack<N>(upstream + window);
 #pragma unroll
-            for (u32 l = 0; l < N; l++) sum[l] += takes[l] ? to_float(gradient.at[l]) : 0.0f;
+            for (u32 l = 0; l < N; l++) sum[l] += (takes >> l & 1) != 0 ? to_float(gradient.at[l]) : 0.0f;
         }
     }
     Pack<T, N> result;
@@ -138,9 +149,12 @@ DEVICE void max_pool_gradient(const T* upstream, const T* x, const T* y, T* dx, 
 template <u32 N, typename T>
 DEVICE void avg_pool(const T* x, T* y, const Pooling& p, u32 index) {
     Place at = place_of<N>(p, index, p.out_height, p.out_width);
-    Range rows = inputs_of(p, p.height, p.out_height, at.h), columns = inputs_of(p, p.width, p.out_width, at.w);
+    Range rows = inputs_of<true>(p, p.height, p.out_height, at.h);
+    Range columns = inputs_of<true>(p, p.width, p.out_width, at.w);
     float sum[N] = {};
+#pragma unroll 1
     for (u32 h = rows.first; h < rows.end; h++) {
+#pragma unroll 1
         for (u32 w = columns.first; w < columns.end; w++) {
             Pack<T, N> pack = load_pack<N>(x + input_at(p, at.image, h, w, at.channel));
 #pragma unroll
@@ -163,9 +177,10 @@ DEVICE void avg_pool_block(const T* x, T* y, float* room, const Pooling& p, u32 
     u32 window_h = window_row % p.out_height, image = window_row / p.out_height;
     float sum[N] = {};
     if (row < height && pack < p.packs) {
-        Range rows = inputs_of(p, p.height, p.out_height, window_h);
-        Range columns = inputs_of(p, p.width, p.out_width, window_w);
+        Range rows = inputs_of<true>(p, p.height, p.out_height, window_h);
+        Range columns = inputs_of<true>(p, p.width, p.out_width, window_w);
         u32 wide = columns.end - columns.first, inputs = (rows.end - rows.first) * wide;
+#pragma unroll 1
         for (u32 input = row; input < inputs; input += height) {
             u32 h = rows.first + input / wide, w = columns.first + input % wide;
             Pack<T, N> values = load_pack<N>(x + input_at(p, image, h, w, pack * N));
@@ -179,6 +194,7 @@ DEVICE void avg_pool_block(const T* x, T* y, float* room, const Pooling& p, u32 
     u32 channel = blockIdx.y * width * N + threadIdx.x;
     if (threadIdx.x < width * N && channel < p.channels) {
         float total = 0.0f;
+#pragma unroll 1
         for (u32 other = 0; other < height; other++) total += room[other * width * N + threadIdx.x];
         total *= share_of(p, window_h, window_w);
         y[output_at(p, image, window_h, window_w, channel)] = from_float<T>(total);
@@ -189,14 +205,17 @@ DEVICE void avg_pool_block(const T* x, T* y, float* room, const Pooling& p, u32 
 template <u32 N, typename T>
 DEVICE void avg_pool_gradient(const T* upstream, const T* addend, T* dx, const Pooling& p, u32 index) {
     Place at = place_of<N>(p, index, p.height, p.width);
-    Range down = windows_of(p, p.height, p.out_height, at.h), across = windows_of(p, p.width, p.out_width, at.w);
+    Range down = windows_of<true>(p, p.height, p.out_height, at.h);
+    Range across = windows_of<true>(p, p.width, p.out_width, at.w);
     u32 place = input_at(p, at.image, at.h, at.w, at.channel);
     Pack<T, N> result = {};
     if (addend != nullptr) result = load_pack<N>(addend + place);
     float sum[N];
 #pragma unroll
     for (u32 l = 0; l < N; l++) sum[l] = to_float(result.at[l]);
+#pragma unroll 1
     for (u32 h = down.first; h < down.end; h++) {
+#pragma unroll 1
         for (u32 w = across.first; w < across.end; w++) {
             Pack<T, N> gradient = load_pack<N>(upstream + output_at(p, at.image, h, w, at.channel));
             float share = share_of(p, h, w);
@@ -211,13 +230,14 @@ DEVICE void avg_pool_gradient(const T* upstream, const T* addend, T* dx, const P
 
 // ---- entries: 16 bytes of channels or one ----------------------------------------------------------------------------
 
+// The maximum's gradient says that a block may have more threads than it has: else ptxas aims at 48 registers and spills.
 #define POOLING_KERNELS(NAME, T)                                                                                       \
     KERNEL(max_pool_##NAME, THREADS)(const T* x, T* y, Pooling p) {                                                    \
         u32 index = blockIdx.x * THREADS + threadIdx.x;                                                                \
         if (index >= p.count) return;                                                                                  \
         p.lanes == 1 ? max_pool<1>(x, y, p, index) : max_pool<LANES<T>>(x, y, p, index);                               \
     }                                                                                                                  \
-    KERNEL(max_pool_gradient_##NAME, THREADS)(const T* upstream, const T* x, const T* y, T* dx, Pooling p) {           \
+    KERNEL(max_pool_gradient_##NAME, 2 * THREADS)(const T* upstream, const T* x, const T* y, T* dx, Pooling p) {       \
         u32 index = blockIdx.x * THREADS + threadIdx.x;                                                                \
         if (index >= p.count) return;                                                                                  \
         p.lanes == 1 ? max_pool_gradient<1>(upstream, x, y, dx, p, index)                                              \

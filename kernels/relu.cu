@@ -17,6 +17,7 @@ DEVICE void forward(const T* x, T* y, u32 count) {
         for (u32 lane = 0; lane < LANES<T>; lane++) pack.at[lane] = from_float<T>(relu(to_float(pack.at[lane])));
         store_pack(y + start, pack);
     } else {
+#pragma unroll 1
         for (u32 index = start; index < count; index++) y[index] = from_float<T>(relu(to_float(x[index])));
     }
 }
@@ -37,6 +38,7 @@ DEVICE void gradient(const T* upstream, const T* y, const T* addend, T* dx, u32 
         }
         store_pack(dx + start, pack);
     } else {
+#pragma unroll 1
         for (u32 index = start; index < count; index++) {
             float sum = passed(to_float(upstream[index]), to_float(y[index]));
             if (addend != nullptr) sum += to_float(addend[index]);

@@ -13,6 +13,7 @@ DEVICE void scale(const T* x, T* y, float factor, u32 count) {
         for (u32 lane = 0; lane < LANES<T>; lane++) pack.at[lane] = from_float<T>(factor * to_float(pack.at[lane]));
         store_pack(y + start, pack);
     } else {
+#pragma unroll 1
         for (u32 index = start; index < count; index++) y[index] = from_float<T>(factor * to_float(x[index]));
     }
 }
@@ -27,6 +28,7 @@ KERNEL(fill_f32, 256)(float* y, float value, u32 count) {
     if (start + LANES<float> <= count) {
         store_pack(y + start, Pack<float>{{value, value, value, value}});
     } else {
+#pragma unroll 1
         for (u32 index = start; index < count; index++) y[index] = value;
     }
 }

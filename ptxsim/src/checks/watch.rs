@@ -1,5 +1,6 @@
 //! What is done with each access of a warp when a launch looks for races or counts traffic.
 
+use super::global::SEVERAL;
 use super::races::Touch;
 use crate::decode::registers::Space;
 use crate::exec::lanes::WARP;
@@ -63,13 +64,14 @@ pub(crate) fn watch(
                     found = Some((lane, other));
                     break;
                 }
+                races.synchronise(context.block_number, place, code.order);
             }
             context.global_races = Some(races);
             let Some((lane, other)) = found else { return true };
             let (label, address) = describe(context, group, lane, 0);
             let does = if how == Touch::Read { "read" } else { "written" };
             let by = match other.block {
-                u32::MAX.. => "several blocks".to_string(),
+                SEVERAL => "several blocks".to_string(),
                 number => {
                     let [x, y, _] = context.grid;
                     format!("block ({}, {}, {})", number % x, number / x % y, number / (x * y))

@@ -78,6 +78,7 @@ impl<'a, 'm> Draft<'a, 'm> {
     /// Nothing taken yet.
     pub fn new(instruction: &'a Instruction, registers: &'a mut Registers<'m>, index: u32, nothing: Handler) -> Self {
         let code = Code {
+            order: 0,
             run: nothing,
             immediate: 0,
             r: [NONE; 14],

@@ -46,6 +46,8 @@ pub(crate) struct Code {
     pub tracked: bool,
     /// A small choice of the handler.
     pub choice: u8,
+    /// What an atomic orders: `ACQUIRE`, `RELEASE`, both or nothing.
+    pub order: u8,
     /// Index of the instruction in the kernel.
     pub index: u32,
 }

@@ -5,6 +5,7 @@
 
 use super::address::{addresses, bind_address, space_of, take_space};
 use crate::ast::Entry;
+use crate::checks::global::{ACQUIRE, RELEASE};
 use crate::checks::races::Touch;
 use crate::checks::watch::watch;
 use crate::counters::Work;
@@ -26,8 +27,17 @@ pub(crate) fn global_atomics(entry: &Entry) -> bool {
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     draft.work = Work::Atomic;
     let atom = draft.instruction.opcode == "atom";
-    draft.one_of(if atom { &["relaxed", "acquire", "release", "acq_rel"] } else { &["relaxed", "release"] });
-    draft.one_of(&["cta", "gpu", "sys"]);
+    let order =
+        draft.one_of(if atom { &["relaxed", "acquire", "release", "acq_rel"] } else { &["relaxed", "release"] });
+    let scope = draft.one_of(&["cta", "gpu", "sys"]);
+    // PTX ISA 8.5: what is ordered within a block says nothing to other blocks.
+    draft.code.order = match order {
+        _ if scope == Some("cta") => 0,
+        Some("acquire") => ACQUIRE,
+        Some("release") => RELEASE,
+        Some("acq_rel") => ACQUIRE | RELEASE,
+        _ => 0,
+    };
     let space = take_space(draft, &["global", "shared", "shared::cta"]);
     let operation = draft.need(if atom {
         &["add", "min", "max", "and", "or", "xor", "inc", "dec", "exch", "cas"]

@@ -39,6 +39,7 @@ pub(crate) fn nothing() -> Handler {
 /// The `ret` behind the last instruction.
 pub(crate) fn leave(index: u32) -> Code {
     Code {
+        order: 0,
         run: nothing(),
         immediate: 0,
         r: [NONE; 14],

@@ -19,7 +19,9 @@ impl Problem {
     fn name(&self, pass: &str) -> String {
         let Conv2dOptions { stride, padding, dilation, groups } = self.options;
         let (images, weights) = (self.images, self.weights);
-        format!("conv2d {pass} {images:?} {weights:?} stride {stride:?} padding {padding:?} dilation {dilation:?} groups {groups}")
+        format!(
+            "conv2d {pass} {images:?} {weights:?} stride {stride:?} padding {padding:?} dilation {dilation:?} groups {groups}"
+        )
     }
 
     /// Pixels of the output.
@@ -113,12 +115,8 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
 
 /// Channels of the result and extents of the pixels that make 64 tiles, the fewest for which the kernel with tiles of
 /// that width is taken; and fewer, for tiles of 32 x 32. The first number of channels fills packs, the second does not.
-const TILES: [([usize; 2], [usize; 3]); 4] = [
-    ([452, 451], [3, 13, 26]),
-    ([28, 27], [3, 52, 52]),
-    ([12, 11], [3, 52, 52]),
-    ([40, 37], [2, 5, 7]),
-];
+const TILES: [([usize; 2], [usize; 3]); 4] =
+    [([452, 451], [3, 13, 26]), ([28, 27], [3, 52, 52]), ([12, 11], [3, 52, 52]), ([40, 37], [2, 5, 7])];
 
 fn dense() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -136,7 +134,10 @@ fn dense() -> Vec<Case> {
     }
     // Padding around a 1x1 kernel; a stride beyond the image; a strided 1x1, most of whose input has no gradient.
     cases.extend(problem(f32, [2, 4, 3, 8], [1, 1, 8, 12], Conv2dOptions { padding: [1, 2], ..PLAIN }).all(false));
-    cases.push(problem(f32, [2, 2, 3, 8], [3, 3, 8, 12], Conv2dOptions { stride: [4, 4], padding: [1, 1], ..PLAIN }).dgrad(true));
+    cases.push(
+        problem(f32, [2, 2, 3, 8], [3, 3, 8, 12], Conv2dOptions { stride: [4, 4], padding: [1, 1], ..PLAIN })
+            .dgrad(true),
+    );
     cases.push(problem(f32, [2, 5, 7, 8], [1, 1, 8, 12], Conv2dOptions { stride: [2, 2], ..PLAIN }).dgrad(true));
     cases
 }
