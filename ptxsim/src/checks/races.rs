@@ -34,8 +34,12 @@ struct Unit {
 }
 
 /// The numbers of the bits that are set.
-fn bits(mask: u32) -> impl Iterator<Item = usize> {
-    (0..32).filter(move |bit| mask >> bit & 1 != 0)
+fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (bit < 32).then_some(bit)
+    })
 }
 
 impl Unit {
@@ -135,7 +139,11 @@ impl SharedRaces {
             }
             if how == Touch::Read {
                 let alone = unit.readers == 1 << warp && unit.read_sync != sync;
-                if unit.readers == 0 || unit.read_clock != clock || alone {
+                if (unit.readers | unit.older) & !(1 << warp) == 0
+                    && (alone || unit.read_clock != clock || unit.readers == 0)
+                {
+                    (unit.older, unit.readers, unit.many) = (0, 1 << warp, false);
+                } else if alone || unit.readers == 0 || unit.read_clock != clock {
                     unit.keep(warp, own);
                 } else {
                     unit.many |= unit.reader != thread && unit.reader as usize / 32 == warp;
