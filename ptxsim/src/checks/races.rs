@@ -28,6 +28,34 @@ struct Unit {
     reader: u16,
     read_clock: u32,
     read_sync: u32,
+    /// Warps that have read before those, without a barrier that the reader of now knows of; the earliest of their clocks.
+    older: u32,
+    older_clock: u32,
+}
+
+/// The numbers of the bits that are set.
+fn bits(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (bit < 32).then_some(bit)
+    })
+}
+
+impl Unit {
+    /// A new round of reads begins with this warp's: of the readers before, those stay that it does not know to be over.
+    #[cold]
+    fn keep(&mut self, warp: usize, own: &[u32]) {
+        let (mut kept, mut earliest) = (0, u32::MAX);
+        for from in bits((self.readers | self.older) & !(1 << warp)) {
+            let clock = if self.readers >> from & 1 != 0 { self.read_clock } else { self.older_clock };
+            if own[from] < clock {
+                kept |= 1 << from;
+                earliest = earliest.min(clock);
+            }
+        }
+        (self.older, self.older_clock, self.readers, self.many) = (kept, earliest, 1 << warp, false);
+    }
 }
 
 /// The other access of a race.
@@ -110,11 +138,13 @@ impl SharedRaces {
                 }
             }
             if how == Touch::Read {
-                // Reads that are over (a barrier lies between) are forgotten.
-                if unit.readers == 0 || unit.read_clock != clock || unit.readers == 1 << warp && unit.read_sync != sync
+                let alone = unit.readers == 1 << warp && unit.read_sync != sync;
+                if (unit.readers | unit.older) & !(1 << warp) == 0
+                    && (alone || unit.read_clock != clock || unit.readers == 0)
                 {
-                    unit.readers = 1 << warp;
-                    unit.many = false;
+                    (unit.older, unit.readers, unit.many) = (0, 1 << warp, false);
+                } else if alone || unit.readers == 0 || unit.read_clock != clock {
+                    unit.keep(warp, own);
                 } else {
                     unit.many |= unit.reader != thread && unit.reader as usize / 32 == warp;
                     unit.readers |= 1 << warp;
@@ -123,13 +153,11 @@ impl SharedRaces {
                 continue;
             }
             if unit.readers != 0 {
-                let strangers = unit.readers & !(1 << warp);
-                if strangers != 0 {
-                    let from = strangers.trailing_zeros() as usize;
-                    if own[from] < unit.read_clock {
-                        let reader = if unit.reader as usize / 32 == from { unit.reader } else { from as u16 * 32 };
-                        return Some(Other { thread: reader, wrote: false });
-                    }
+                let unknown = |warps: u32, clock: u32| bits(warps & !(1 << warp)).find(|from| own[*from] < clock);
+                let found = unknown(unit.readers, unit.read_clock).or_else(|| unknown(unit.older, unit.older_clock));
+                if let Some(from) = found {
+                    let reader = if unit.reader as usize / 32 == from { unit.reader } else { from as u16 * 32 };
+                    return Some(Other { thread: reader, wrote: false });
                 }
                 let same = unit.readers >> warp & 1 != 0 && unit.reader as usize / 32 == warp;
                 if same && (unit.reader != thread || unit.many) && clock <= unit.read_clock && sync <= unit.read_sync {
