@@ -1,10 +1,11 @@
 // What the convolution kernels share: the shape, and a matrix product in tiles of registers and shared memory. What its
 // rows, columns and depth are, say conv_gather.cuh (forward pass and input gradient), conv_wgrad.cuh and conv_first.cu.
 //
-// Activations are [N, H, W, C], weights [KH, KW, C / groups, K]. A product runs over slices of its depth: while one slice
-// is multiplied out of shared memory, the next is on its way into registers; two buffers take turns, so that one
+// Activations are [N, H, W, C], weights [KH, KW, C / groups, K]. A product runs over slices of its depth: while one
+// slice is multiplied out of shared memory, the next is on its way into registers; two buffers take turns, so that one
 // barrier per slice is enough. Every thread owns TALL x WIDE sums, in runs of four rows and four columns: two or three
-// shared loads of 16 bytes (of which a warp needs at most 8 different ones: no bank conflicts) feed 16 to 64 multiply-adds.
+// shared loads of 16 bytes (of which a warp needs at most 8 different ones: no bank conflicts) feed 16 to 64
+// multiply-adds.
 #pragma once
 #include "prims.cuh"
 
@@ -79,8 +80,8 @@ struct Tile {
     static constexpr u32 fours(u32 extent) { return (extent * DEPTH / 4 + THREADS - 1) / THREADS; }
 };
 
-// A slice in shared memory. Four more columns than needed: so four depths of 16 rows, as `store_turned` writes them, fall
-// into different banks, and rows stay multiples of 16 bytes.
+// A slice in shared memory. Four more columns than needed: so four depths of 16 rows, as `store_turned` writes them,
+// fall into different banks, and rows stay multiples of 16 bytes.
 template <class TILE>
 struct alignas(16) Slice {
     float a[TILE::DEPTH][TILE::ROWS + 4];
@@ -166,8 +167,8 @@ DEVICE void multiply_all(LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE]) {
     }
 }
 
-// result = sum + bias (per channel) + addend (of the result's shape), both of which may be null. `loader` knows where the
-// tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group.
+// result = sum + bias (per channel) + addend (of the result's shape), both of which may be null. `loader` knows where
+// the tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group.
 template <class TILE, class LOADER, typename T>
 DEVICE void store_tile(const LOADER& loader, const float (&sum)[TILE::TALL][TILE::WIDE], const float* bias,
                        const T* addend, T* result) {

@@ -7,12 +7,12 @@
 // x, dx, addend [N, H, W, C], y, dy [N, OH, OW, K], w [KH, KW, C, K], bias [K].
 //
 // Implicit matrix product (conv_gather.cuh) of pixels x channels. Tiles of 128 pixels x 64, 32 or 16 channels of the
-// result, by their number; tiles of 32 x 32 where larger ones would leave most of a GPU idle. Nothing but registers lies
-// between memory and the tile: no unfolded copy of the input.
+// result, by their number; tiles of 32 x 32 where larger ones would leave most of a GPU idle. Nothing but registers
+// lies between memory and the tile: no unfolded copy of the input.
 //
-// Bound: a 3x3 layer of C = K = 64 does 9 * 64 * 64 multiply-adds per pixel and moves 512 bytes: 72 per byte, so the FMA
-// units are the limit (from about 7 per byte on). Out of the caches a tile of 128 x 64 fetches 4 * (128 + 64) bytes per 8192
-// multiply-adds, 11 per byte; of 128 x 16, 3.6 per byte, which the second-level cache still carries beside C = 16.
+// Bound: a 3x3 layer of C = K = 64 does 9 * 64 * 64 multiply-adds per pixel and moves 512 bytes: 72 per byte, so the
+// FMA units are the limit (from about 7 per byte on). Out of the caches a tile of 128 x 64 fetches 4 * (128 + 64) bytes
+// per 8192 multiply-adds, 11 per byte; of 128 x 16, 3.6 per byte, which the second-level cache has to carry.
 #include "conv_gather.cuh"
 
 #define DENSE(NAME, ROWS, COLUMNS, DEPTH, TALL, WIDE)                                                                  \

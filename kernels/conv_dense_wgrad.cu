@@ -1,7 +1,7 @@
 // Weight gradient of dense and 1x1 convolutions and of linear layers in float32, with that of the bias as one more row.
 //
-// x [N, H, W, C], dy [N, OH, OW, K] -> partials [chunks, KH * KW * C (+ 1), K]; the meaning, and how the pixels are cut into
-// chunks, is in conv_wgrad.cuh.
+// x [N, H, W, C], dy [N, OH, OW, K] -> partials [chunks, KH * KW * C (+ 1), K]; the meaning, and how the pixels are cut
+// into chunks, is in conv_wgrad.cuh.
 //
 // Tiles of rows (kh, kw, c) x channels k: 128 x 64, 64 x 32 or 64 x 16 by the number of channels; slices of 8 pixels.
 // Both operands lie in memory as they are multiplied, so nothing is turned on the way.

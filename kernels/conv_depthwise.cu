@@ -1,5 +1,5 @@
-// Depthwise convolution: every channel has a kernel of its own. float32 and bf16 storage, any kernel size, stride, padding and
-// dilation: forward pass, input gradient, weight gradient.
+// Depthwise convolution: every channel has a kernel of its own. float32 and bf16 storage, any kernel size, stride,
+// padding and dilation: forward pass, input gradient, weight gradient.
 //
 //   y[n, oh, ow, c]  = bias[c] + sum over kh, kw of x[n, ih, iw, c] * w[kh, kw, c]
 //   dx[n, ih, iw, c] = addend[n, ih, iw, c] + sum over kh, kw of dy[n, oh, ow, c] * w[kh, kw, c]
@@ -8,11 +8,11 @@
 //
 // x, dx, addend [N, H, W, C], y, dy [N, OH, OW, C], w [KH, KW, 1, C] (the type of x), bias [C] (float32).
 //
-// There is no matrix product in it: 9 multiply-adds for 8 bytes of float32, so memory is the limit, and it is reached as
-// long as the first-level cache keeps up. A thread owns one pack of channels (16 bytes) of one pixel; in the 3x3 kernels with
-// stride 1 or 2, which take whole packs only, of four pixels side by side, so that 18 or 27 packs are fetched for 36
-// products of packs. The input gradient with stride 1 is the forward pass with the kernel turned around; with other
-// strides it goes by phases, as in conv_gather.cuh. Channels that fill no pack are moved one by one.
+// There is no matrix product in it: 9 multiply-adds for 8 bytes of float32, so memory is the limit, and it is reached
+// as long as the first-level cache keeps up. A thread owns one pack of channels (16 bytes) of one pixel; in the 3x3
+// kernels with stride 1 or 2, which take whole packs only, of four pixels side by side, so that 18 or 27 packs are
+// fetched for 36 products of packs. The input gradient with stride 1 is the forward pass with the kernel turned around;
+// with other strides it goes by phases, as in conv_gather.cuh. Channels that fill no pack are moved one by one.
 #include "conv_gather.cuh"
 
 // A pack of channels of which `count` exist; zeros for the rest. `whole`: all of them, and aligned.
@@ -52,7 +52,8 @@ DEVICE void store_channels(const float (&sum)[LANES<T>], const float* bias, u32 
 // Forward, 3x3 without dilation, whole packs of channels. Grid: x: packs, innermost, and strips of four columns of all
 // rows. `turned`: with the kernel turned around (padding may be negative then).
 template <typename T, u32 STRIDE>
-DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T* y, const ConvShape& shape, u32 turned) {
+DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T* y, const ConvShape& shape,
+                  u32 turned) {
     constexpr u32 STRIP = 4, SPAN = (STRIP - 1) * STRIDE + 3;
     u32 channels = shape.in_channels, packs = channels / LANES<T>;
     u32 strips = (shape.out_width + STRIP - 1) / STRIP;
@@ -128,7 +129,8 @@ DEVICE void pixel(const T* source, const T* w, const float* bias, const T* adden
             if (!counts || column >= columns.source) continue;
             u32 place = ((at.n * rows.source + row) * columns.source + column) * channels + channel;
             Pack<T> pack = load_channels(source + place, count, whole);
-            Pack<T> weights = load_channels(w + (tap_row * columns.taps + tap_column) * channels + channel, count, whole);
+            u32 tap = tap_row * columns.taps + tap_column;
+            Pack<T> weights = load_channels(w + tap * channels + channel, count, whole);
 #pragma unroll
             for (u32 lane = 0; lane < LANES<T>; lane++) {
                 sum[lane] = fmaf(to_float(pack.at[lane]), to_float(weights.at[lane]), sum[lane]);
@@ -139,9 +141,9 @@ DEVICE void pixel(const T* source, const T* w, const float* bias, const T* adden
     store_channels(sum, bias, channel, addend, result, place * channels + channel, count, whole);
 }
 
-// The weight gradient of nine taps; the bias counts as the tap behind the last. A block has `across` packs of channels and
-// 256 / across threads for each, which go over the pixels of a chunk side by side; at the end their sums are added, in
-// the order of a tree. Grid: x: packs, y: nines of taps, z: chunks. partials [chunks, length] as in conv_wgrad.cuh.
+// The weight gradient of nine taps; the bias counts as the tap behind the last. A block has `across` packs of channels
+// and 256 / across threads for each, which go over the pixels of a chunk side by side; at the end their sums are added,
+// in the order of a tree. Grid: x: packs, y: nines of taps, z: chunks. partials [chunks, length] as in conv_wgrad.cuh.
 template <typename T>
 DEVICE void weights_of_chunk(const T* x, const T* dy, float* partials, const ConvShape& shape, u32 chunk, u32 length,
                              u32 across) {
@@ -194,7 +196,8 @@ DEVICE void weights_of_chunk(const T* x, const T* dy, float* partials, const Con
             if (lane_of_pixels < half) {
 #pragma unroll
                 for (u32 lane = 0; lane < LANES<T>; lane++) {
-                    sums[lane / 4][threadIdx.x].at[lane % 4] += sums[lane / 4][threadIdx.x + half * across].at[lane % 4];
+                    float other = sums[lane / 4][threadIdx.x + half * across].at[lane % 4];
+                    sums[lane / 4][threadIdx.x].at[lane % 4] += other;
                 }
             }
             sync_block();

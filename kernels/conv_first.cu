@@ -2,17 +2,18 @@
 // stride, padding and dilation: forward pass and weight gradient. (An input gradient is rarely wanted there;
 // conv_dense.cu has it.)
 //
-//   y[n, oh, ow, k] = bias[k] + sum over kh, kw, c of x[n, oh * stride - padding + kh * dilation, ..., c] * w[kh, kw, c, k]
+//   y[n, oh, ow, k] = bias[k] + sum over kh, kw, c of x[n, ih, iw, c] * w[kh, kw, c, k]
+//   with ih = oh * stride - padding + kh * dilation, iw likewise
 //
 // x [N, H, W, C], y, dy [N, OH, OW, K], w [KH, KW, C, K] (the type of x), bias [K] (float32).
 //
-// Slices of channels, as in conv_gather.cuh, would be mostly empty. Here the depth of the product is the row (kh, kw, c)
-// of the weights, 27 for 3x3 over three channels, and slices run across taps. Every thread unfolds one or two pixels,
-// element by element; taps are the same for the whole block. Tiles of 128 pixels x 32 or 16 channels. The weight
-// gradient takes conv_wgrad.cuh, whose rows are (kh, kw, c) anyway, with tiles of 32 rows x 16 channels.
+// Slices of channels, as in conv_gather.cuh, would be mostly empty. Here the depth of the product is the row (kh, kw,
+// c) of the weights, 27 for 3x3 over three channels, and slices run across taps. Every thread unfolds one or two
+// pixels, element by element; taps are the same for the whole block. Tiles of 128 pixels x 32 or 16 channels. The
+// weight gradient takes conv_wgrad.cuh, whose rows are (kh, kw, c) anyway, with tiles of 32 rows x 16 channels.
 //
-// Bound: 27 -> 16 channels in float32 do 432 multiply-adds for 76 bytes of a pixel, 6 per byte: about where memory and FMA
-// units meet; bf16 is bound by the FMA units.
+// Bound: 27 -> 16 channels in float32 do 432 multiply-adds for 76 bytes of a pixel, 6 per byte: about where memory and
+// FMA units meet; bf16 is bound by the FMA units.
 #include "conv_wgrad.cuh"
 
 // Loads the slices: pixels x rows of the weights, one element at a time, and rows x four channels of the weights.
@@ -57,7 +58,8 @@ struct Unfold {
         for (u32 depth = 0; depth < TILE::DEPTH; depth++) {
 #pragma unroll
             for (u32 index = 0; index < A; index++) {
-                u32 y = top[index] + int(tap_row * shape.dilation[0]), column = left[index] + int(tap_column * shape.dilation[1]);
+                u32 y = top[index] + int(tap_row * shape.dilation[0]);
+                u32 column = left[index] + int(tap_column * shape.dilation[1]);
                 bool inside = tap_row < shape.kernel[0] && y < shape.height && column < shape.width;
                 u32 place = (image[index] + y * shape.width + column) * shape.in_channels + channel;
                 a[depth][index] = inside ? to_float(x[place]) : 0.0f;

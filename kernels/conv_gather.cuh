@@ -1,10 +1,10 @@
 // Forward pass and input gradient as one implicit matrix product: pixels of the result x channels of the result, summed
 // over taps and channels of the source.
 //
-// Both gather. Forward, result pixel i of an axis reads the source at i * stride + tap * dilation - padding. Backward, the
-// result is cut into phases by its remainder to the stride: pixel phase + i * stride reads the source at
-// i + (phase + padding - tap * dilation) / stride, for taps where that divides; a block, which is of one phase, passes
-// over the others. So the gradient of a strided convolution multiplies no zeros.
+// Both gather. Forward, result pixel i of an axis reads the source at i * stride + tap * dilation - padding. Backward,
+// the result is cut into phases by its remainder to the stride: pixel phase + i * stride reads the source at i + (phase
+// + padding - tap * dilation) / stride, for taps where that divides; a block, which is of one phase, passes over the
+// others. So the gradient of a strided convolution multiplies no zeros.
 //
 // Grid: x: tiles of pixels (of the largest phase); y: tiles of channels, group by group; z: phases.
 #pragma once

@@ -1,6 +1,6 @@
 // Grouped convolution, float32 and bf16 storage, any kernel size, stride, padding and dilation: forward pass, input
-// gradient, weight gradient. Group g makes the K / groups channels from g * K / groups on out of the C / groups channels
-// from g * C / groups on, as conv_dense.cu does it for all.
+// gradient, weight gradient. Group g makes the K / groups channels from g * K / groups on out of the C / groups
+// channels from g * C / groups on, as conv_dense.cu does it for all.
 //
 // x, dx, addend [N, H, W, C], y, dy [N, OH, OW, K], w [KH, KW, C / groups, K] (the type of x), bias [K] (float32).
 //

@@ -1,10 +1,11 @@
 // 1x1 convolution without padding in float32, and the linear layer (images of one pixel): forward pass with any stride,
 // input gradient with stride 1 (strided, conv_dense.cu does it).
 //
-//   y[p, k]  = bias[k] + sum over c of x[p', c] * w[c, k]       dx[p, c] = addend[p, c] + sum over k of dy[p, k] * w[c, k]
+//   y[p, k]  = bias[k] + sum over c of x[p', c] * w[c, k]
+//   dx[p, c] = addend[p, c] + sum over k of dy[p, k] * w[c, k]
 //
-// x, dx, addend [N, H, W, C], y, dy [N, OH, OW, K], w [C, K], bias [K]; p runs over the pixels of y, p' is the pixel of x
-// that it stands on.
+// x, dx, addend [N, H, W, C], y, dy [N, OH, OW, K], w [C, K], bias [K]; p runs over the pixels of y, p' is the pixel of
+// x that it stands on.
 //
 // A plain matrix product over pixels, tiled as conv_dense.cu: its loader with neither taps nor borders, so that a
 // thread's rows have one address each. Tiles of 32 x 32 x 32 serve linear layers, which have few rows and a long depth.

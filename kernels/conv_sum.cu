@@ -1,5 +1,5 @@
-// Adds up the partial weight gradients that the chunks of a batch left: element by element, in the order of the chunks, so
-// that the sum is the same in every run.
+// Adds up the partial weight gradients that the chunks of a batch left: element by element, in the order of the chunks,
+// so that the sum is the same in every run.
 //
 //   partials [chunks, length] -> dw[weights], d_bias[length - weights]
 //

@@ -10,9 +10,9 @@
 //
 // The weights' innermost channel is the column in fprop (read across the reduction) and the reduction in dgrad (along).
 // Tiles of 128 x 64 serve large maps, 64 x 64 small ones, 128 x 32 and 128 x 16 few channels. Results go through shared
-// memory in float32, so that global memory is written in whole packs, after bias or addend and one rounding. Packs of 16
-// bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its tiles in pairs or
-// single elements, with each tap's channels rounded up to whole packs by zeros.
+// memory in float32, so that global memory is written in whole packs, after the addend and one rounding; sums begin with
+// the bias. Packs of 16 bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its
+// tiles in pairs or single elements, with each tap's channels rounded up to whole packs by zeros.
 #include "conv_tensor.cuh"
 
 // Pixels of the target that see the same taps: row + i * target_step[0], column + j * target_step[1] of every image,
@@ -64,9 +64,12 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
         start_column[i] = x * shape.source_step[1];
         start_pixel[i] = (image * shape.source_rows + start_row[i]) * shape.source_columns + start_column[i];
         if (pack == 0) {
-            u32 target_row = image * shape.target_rows + own.row + y * shape.target_step[0];
-            u32 target_column = own.column + x * shape.target_step[1];
-            pixels[row] = inside ? target_row * shape.target_columns + target_column : NOWHERE;
+            if constexpr (DGRAD) {
+                u32 target_row = image * shape.target_rows + own.row + y * shape.target_step[0];
+                u32 target_column = own.column + x * shape.target_step[1];
+                pixel = target_row * shape.target_columns + target_column;
+            }
+            pixels[row] = inside ? pixel : NOWHERE;
         }
     }
 
@@ -88,7 +91,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
         Pack<T>* left = stages + step % STAGES * STAGE;
         Pack<T>* right = left + BM * ROW_PACKS;
         const bool some = number < own.count;
-        const u32 lanes = some ? min(source_channels - channel, L) : 0;
+        const u32 lanes = some ? in_pack<PACKED, T>(source_channels - channel) : 0;
 #pragma unroll
         for (u32 i = 0; i < ROWS; i++) {
             bool inside = start_row[i] + tap.row < shape.source_rows && start_column[i] + tap.column < shape.source_columns;
@@ -120,7 +123,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
                         inside = inside && at % channels < source_channels;
                         at = at / channels * source_channels + at % channels;
                     }
-                    u32 wanted = inside ? min(target_channels - column, L) : 0;
+                    u32 wanted = inside ? in_pack<PACKED, T>(target_channels - column) : 0;
                     Pack<T>* to = right + place_across<T, COLUMN_PACKS>(row, thread % COLUMN_PACKS);
                     fill<PACKED>(to, weight, at * target_channels + column, wanted, even);
                 }
@@ -130,20 +133,32 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
         find_tap();
     };
 
-#pragma unroll
-    for (u32 step = 0; step < STAGES - 1; step++) {
-        if (step < steps) fill_stage(step);
-        copy_async_commit();
-    }
     const u32 warp_row = warp / Tiling<BM, BN>::ACROSS * WM, warp_column = warp % Tiling<BM, BN>::ACROSS * WN;
     float sums[WM / 16][WN / 8][4] = {};
-    for (u32 step = 0; step < steps; step++) {
-        // This stage has arrived, for all threads, and nobody reads the one that is filled next.
-        copy_async_wait<STAGES - 2>();
-        sync_block();
-        if (step + STAGES - 1 < steps) fill_stage(step + STAGES - 1);
+    if (!DGRAD && bias) {
+#pragma unroll
+        for (u32 j = 0; j < WN / 8; j++) {
+#pragma unroll
+            for (u32 at = 0; at < 2; at++) {
+                u32 column = first_column + warp_column + 8 * j + lane % 4 * 2 + at;
+                float start = column < target_channels ? bias[column] : 0.0f;
+#pragma unroll
+                for (u32 i = 0; i < WM / 16; i++) sums[i][j][at] = sums[i][j][at + 2] = start;
+            }
+        }
+    }
+    // Stages are filled AHEAD of the one that is multiplied.
+    constexpr u32 AHEAD = STAGES - 1;
+    for (u32 turn = 0; turn < steps + AHEAD; turn++) {
+        // The stage of turn - AHEAD has arrived, for all threads, and nobody reads the one that is filled next.
+        if (turn >= AHEAD) {
+            copy_async_wait<AHEAD - 1>();
+            sync_block();
+        }
+        if (turn < steps) fill_stage(turn);
         copy_async_commit();
-        const Pack<T>* left = stages + step % STAGES * STAGE;
+        if (turn < AHEAD) continue;
+        const Pack<T>* left = stages + (turn - AHEAD) % STAGES * STAGE;
         const Pack<T>* right = left + BM * ROW_PACKS;
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
@@ -162,7 +177,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
         }
     }
 
-    copy_async_wait<0>();
+    // All that was filled has been waited for and read.
     sync_block();
     float* staged = reinterpret_cast<float*>(memory);  // [BM][STAGED]
 #pragma unroll
@@ -176,16 +191,14 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     }
     sync_block();
     constexpr u32 WIDTH = PACKED ? L : 1;  // elements that a thread writes at once
-    for (u32 index = thread; index < BM * BN / WIDTH; index += THREADS) {
-        u32 row = index / (BN / WIDTH), at = index % (BN / WIDTH) * WIDTH, column = first_column + at;
+#pragma unroll 4
+    for (u32 turn = 0; turn < BM * BN / WIDTH / THREADS; turn++) {
+        u32 index = turn * THREADS + thread, row = index / (BN / WIDTH), at = index % (BN / WIDTH) * WIDTH, column = first_column + at;
         if (pixels[row] == NOWHERE || column >= target_channels) continue;
         u32 offset = pixels[row] * target_channels + column;
         float values[WIDTH];
 #pragma unroll
-        for (u32 l = 0; l < WIDTH; l++) {
-            values[l] = staged[row * STAGED + at + l];
-            if (!DGRAD && bias) values[l] += bias[column + l];
-        }
+        for (u32 l = 0; l < WIDTH; l++) values[l] = staged[row * STAGED + at + l];
         if constexpr (PACKED) {
             Pack<T> result;
             if (DGRAD && addend) {

@@ -88,6 +88,12 @@ DEVICE u32 whole_packs(u32 channels) {
     return PACKED ? channels : (channels + LANES<T> - 1) / LANES<T> * LANES<T>;
 }
 
+// How many of `left` elements the next pack has.
+template <bool PACKED, typename T>
+DEVICE u32 in_pack(u32 left) {
+    return PACKED ? LANES<T> : min(left, LANES<T>);
+}
+
 // ---- reading -------------------------------------------------------------------------------------------------------
 
 // The left operand's rows row .. row + 15 for one matrix instruction, the `half`-th of the stage.

@@ -49,7 +49,7 @@ DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps,
     u32 lanes = 0;
     if (place / row_channels < shape.taps) {
         tap = taps[place / row_channels];
-        lanes = min(source_channels - channel, L);
+        lanes = in_pack<PACKED, T>(source_channels - channel);
     }
     const bool bias = shape.bias && place == shape.taps * row_channels;
     u32 image[LEFT_ROWS], row[LEFT_ROWS], column[LEFT_ROWS];
@@ -94,25 +94,25 @@ DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps,
             if (DEPTH<T> % RIGHT_PASS == 0 || at < DEPTH<T>) {
                 bool inside = stage_pixel + at < end && own < channels;
                 Pack<T>* to = right + place_across<T, RIGHT_PACKS>(at, thread % RIGHT_PACKS);
-                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? min(channels - own, L) : 0, even);
+                fill<PACKED>(to, dy, (stage_pixel + at) * channels + own, inside ? in_pack<PACKED, T>(channels - own) : 0, even);
             }
         }
     };
 
-#pragma unroll
-    for (u32 step = 0; step < STAGES - 1; step++) {
-        if (step < steps) fill_stage(step);
-        copy_async_commit();
-    }
     const u32 warp_row = warp / Tiling<BM, BN>::ACROSS * WM, warp_column = warp % Tiling<BM, BN>::ACROSS * WN;
     float sums[WM / 16][WN / 8][4] = {};
-    for (u32 step = 0; step < steps; step++) {
-        // This stage has arrived, for all threads, and nobody reads the one that is filled next.
-        copy_async_wait<STAGES - 2>();
-        sync_block();
-        if (step + STAGES - 1 < steps) fill_stage(step + STAGES - 1);
+    // Stages are filled AHEAD of the one that is multiplied.
+    constexpr u32 AHEAD = STAGES - 1;
+    for (u32 turn = 0; turn < steps + AHEAD; turn++) {
+        // The stage of turn - AHEAD has arrived, for all threads, and nobody reads the one that is filled next.
+        if (turn >= AHEAD) {
+            copy_async_wait<AHEAD - 1>();
+            sync_block();
+        }
+        if (turn < steps) fill_stage(turn);
         copy_async_commit();
-        const Pack<T>* left = stages + step % STAGES * STAGE;
+        if (turn < AHEAD) continue;
+        const Pack<T>* left = stages + (turn - AHEAD) % STAGES * STAGE;
         const Pack<T>* right = left + BM * ROW_PACKS;
 #pragma unroll
         for (u32 half = 0; half < 2; half++) {
@@ -124,7 +124,6 @@ DEVICE void correlate(const T* x, const T* dy, float* partials, const Tap* taps,
             multiply<T>(sums, a, b);
         }
     }
-    copy_async_wait<0>();
 
     // Four lanes write 32 bytes of a row at once: a whole sector.
     float* to = partials + size_t(blockIdx.y) * shape.len;

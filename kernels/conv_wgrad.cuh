@@ -50,7 +50,8 @@ struct Correlate {
             u32 tap = (row + lane) / depth, channel = (row + lane) % depth;
             tap_y[lane] = int(tap / shape.kernel[1] * shape.dilation[0]) - int(shape.padding[0]);
             tap_x[lane] = int(tap % shape.kernel[1] * shape.dilation[1]) - int(shape.padding[1]);
-            offset[lane] = (tap_y[lane] * int(shape.width) + tap_x[lane]) * int(shape.in_channels) + group * depth + channel;
+            int pixels = tap_y[lane] * int(shape.width) + tap_x[lane];
+            offset[lane] = pixels * int(shape.in_channels) + group * depth + channel;
             // No pixel leads from there back inside.
             if (row + lane >= rows) tap_y[lane] = -0x40000000;
         }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use kd_engine::doctor::mutation::{Subject, Trial};
-use kd_engine::gpu::kernels;
+use kd_engine::gpu::nvrtc;
 use kd_engine::ops;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -38,7 +38,7 @@ fn number(name: &str) -> Option<u64> {
 fn mutants_are_caught() {
     let cases = ops::cases();
     let only = std::env::var("KD_MUTANTS_OF").unwrap_or_default();
-    let names = kernels::kernel_names().map(|(kernel, _)| kernel);
+    let names = nvrtc::kernel_names().unwrap().into_iter();
     // What one wrapper does is compared bit for bit by the golden values.
     let names: Vec<&str> = names.filter(|name| !name.starts_with("golden_") && name.contains(&only)).collect();
     let count = number("KD_MUTANTS").unwrap_or(SAMPLE.0 as u64) as usize;

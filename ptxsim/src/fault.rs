@@ -1,6 +1,7 @@
 //! What a kernel did wrong, and where.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +20,7 @@ pub enum FaultKind {
     UninitialisedRegister,
     /// Two threads of a block touch the same shared bytes with no barrier between, one writing.
     SharedRace,
-    /// Two blocks (or two threads with no barrier between) touch the same global bytes, one writing.
+    /// Two blocks touch the same global bytes, one writing.
     GlobalRace,
     /// The destination of a `cp.async` touched before it was waited for.
     AsyncCopy,
@@ -56,9 +57,13 @@ impl fmt::Display for FaultKind {
     }
 }
 
-/// A fault: the launch stopped here.
+/// A fault: the launch stopped here. What there is to know stands in the [`Report`] behind it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub struct Fault(Box<Report>);
+
+/// What was wrong, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
     /// What kind.
     pub kind: FaultKind,
     /// What was wrong, in words.
@@ -81,10 +86,30 @@ pub struct Fault {
     pub buffer: Option<String>,
 }
 
+impl Deref for Fault {
+    type Target = Report;
+
+    fn deref(&self) -> &Report {
+        &self.0
+    }
+}
+
+impl DerefMut for Fault {
+    fn deref_mut(&mut self) -> &mut Report {
+        &mut self.0
+    }
+}
+
+impl From<Report> for Fault {
+    fn from(report: Report) -> Fault {
+        Fault(Box::new(report))
+    }
+}
+
 impl Fault {
     /// A fault of the launch.
     pub(crate) fn launch(kernel: &str, message: impl Into<String>) -> Fault {
-        Fault {
+        Fault::from(Report {
             kind: FaultKind::Launch,
             message: message.into(),
             kernel: kernel.into(),
@@ -95,7 +120,7 @@ impl Fault {
             thread: None,
             address: None,
             buffer: None,
-        }
+        })
     }
 }
 

@@ -28,7 +28,11 @@ fn float32() {
         ("mul.rm.f32 %r0, %ra, %rb;", &[third, third], f(0.111_111_11)),
         ("mul.rp.f32 %r0, %ra, %rb;", &[third, third], f(0.111_111_12)),
         // The product is 1 + 2^-11 + 2^-24, which float32 does not hold; the fused sum is exact.
-        ("fma.rn.f32 %r0, %ra, %rb, %rc;", &[f(1.0 + 2f32.powi(-12)), f(1.0 + 2f32.powi(-12)), f(-1.0)], f(2f32.powi(-11) + 2f32.powi(-24))),
+        (
+            "fma.rn.f32 %r0, %ra, %rb, %rc;",
+            &[f(1.0 + 2f32.powi(-12)), f(1.0 + 2f32.powi(-12)), f(-1.0)],
+            f(2f32.powi(-11) + 2f32.powi(-24)),
+        ),
         ("fma.rm.f32 %r0, %ra, %rb, %rc;", &[f(1.0), f(-1e-20), f(1.0)], f(0.999_999_94)),
         ("fma.rp.f32 %r0, %ra, %rb, %rc;", &[f(1.0), f(1e-20), f(1.0)], f(1.0000001)),
         ("fma.rz.f32 %r0, %ra, %rb, %rc;", &[f(1.0), f(-1e-20), f(-1.0)], f(-1.0)),
@@ -72,7 +76,11 @@ fn float64() {
         ("add.f64 %d0, %da, %db;", &[d(0.1), d(0.2)], d(0.1 + 0.2)),
         ("sub.rn.f64 %d0, %da, %db;", &[d(1.0), d(0.75)], d(0.25)),
         ("mul.f64 %d0, %da, %db;", &[d(3.0), d(0.5)], d(1.5)),
-        ("fma.rn.f64 %d0, %da, %db, %dc;", &[d(1.0 + f64::EPSILON), d(1.0 - f64::EPSILON), d(-1.0)], d(-f64::EPSILON * f64::EPSILON)),
+        (
+            "fma.rn.f64 %d0, %da, %db, %dc;",
+            &[d(1.0 + f64::EPSILON), d(1.0 - f64::EPSILON), d(-1.0)],
+            d(-f64::EPSILON * f64::EPSILON),
+        ),
         ("div.rn.f64 %d0, %da, %db;", &[d(1.0), d(3.0)], d(1.0 / 3.0)),
         ("sqrt.rn.f64 %d0, %da;", &[d(2.0)], d(2f64.sqrt())),
         ("rcp.rn.f64 %d0, %da;", &[d(8.0)], d(0.125)),

@@ -71,7 +71,13 @@ fn division_is_exact() {
     let edges = [1u32, 2, 3, 7, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff, 65537, 641];
     for b in edges {
         for a in edges {
-            for a in [a.wrapping_sub(1), a, a.wrapping_add(1), (a / b).wrapping_mul(b), (a / b).wrapping_mul(b).wrapping_sub(1)] {
+            for a in [
+                a.wrapping_sub(1),
+                a,
+                a.wrapping_add(1),
+                (a / b).wrapping_mul(b),
+                (a / b).wrapping_mul(b).wrapping_sub(1),
+            ] {
                 let (x, y) = (a as u64, b as u64);
                 table(&[
                     ("div.u32 %r0, %ra, %rb;", &[x, y], (a / b) as u64),

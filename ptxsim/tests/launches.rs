@@ -38,7 +38,10 @@ fn what_is_not_known_is_refused() {
         ("cp.async.cg.shared.global [%r1], [%d1], 8;", "8 bytes"),
         ("atom.global.add.noftz.f16 %h1, [%d1], %h1;", "noftz"),
         ("shfl.bfly.b32 %r2, %r1, 1, 31;", "sync"),
-        ("mma.sync.aligned.m16n8k16.row.row.f32.bf16.bf16.f32 {%r2,%r3,%r4,%r5}, {%r2,%r3,%r4,%r5}, {%r2,%r3}, {%r2,%r3,%r4,%r5};", ".row"),
+        (
+            "mma.sync.aligned.m16n8k16.row.row.f32.bf16.bf16.f32 {%r2,%r3,%r4,%r5}, {%r2,%r3,%r4,%r5}, {%r2,%r3}, {%r2,%r3,%r4,%r5};",
+            ".row",
+        ),
         ("bra NOWHERE;", "NOWHERE"),
         ("membar.proxy.alias;", "proxy"),
     ] {
@@ -86,7 +89,12 @@ fn views_are_stricter_than_allocations() {
     let memory = GlobalMemory::new();
     let address = memory.allocate(1024, "arena").unwrap();
     memory.fill(address, 7, 1024).unwrap();
-    let view = |from: u64, bytes: u64, writable: bool, label: &str| View { address: address + from, bytes, writable, label: label.into() };
+    let view = |from: u64, bytes: u64, writable: bool, label: &str| View {
+        address: address + from,
+        bytes,
+        writable,
+        label: label.into(),
+    };
     let run = |views: Vec<View>| {
         let parameters = [address, address + 512, 0].iter().flat_map(|value| value.to_le_bytes()).collect();
         let launch = Launch { grid: [1; 3], block: [32, 1, 1], parameters, views, ..Launch::default() };
@@ -94,7 +102,10 @@ fn views_are_stricter_than_allocations() {
     };
     run(vec![view(0, 128, false, "x"), view(512, 128, true, "y")]).unwrap();
     let fault = run(vec![view(0, 124, false, "x"), view(512, 128, true, "y")]).unwrap_err();
-    assert_eq!((fault.kind, fault.thread, fault.buffer.as_deref()), (FaultKind::OutOfBounds, Some([31, 0, 0]), Some("x")));
+    assert_eq!(
+        (fault.kind, fault.thread, fault.buffer.as_deref()),
+        (FaultKind::OutOfBounds, Some([31, 0, 0]), Some("x"))
+    );
     let fault = run(vec![view(0, 128, true, "x"), view(512, 128, false, "y")]).unwrap_err();
     assert_eq!((fault.kind, fault.buffer.as_deref()), (FaultKind::ReadOnly, Some("y")));
     // One range given twice, once writable, may be written.
@@ -109,7 +120,7 @@ fn global_memory() {
     let memory = GlobalMemory::new();
     let first = memory.allocate(10, "first").unwrap();
     let second = memory.allocate(10, "second").unwrap();
-    assert!(first % 256 == 0 && second - first >= 10 + 246);
+    assert!(first.is_multiple_of(256) && second - first >= 10 + 246);
     memory.write(first + 1, &[1, 2, 3]).unwrap();
     let mut bytes = [0; 3];
     memory.read_checked(first + 1, &mut bytes).unwrap();
@@ -149,7 +160,8 @@ fn threads_change_nothing() {
     let body = "mov.u32 %r2, %ctaid.x; mul.wide.u32 %d6, %r2, 128; add.s64 %d6, %d6, %d4; ld.global.u32 %r3, [%d5];
         mad.lo.u32 %r3, %r2, 1000, %r3; st.global.u32 [%d6], %r3; AND";
     let run = |threads: usize, grid: u32, and: &str| {
-        let options = Options { threads: Some(threads), checks: Checks::default(), counters: true, ..Options::default() };
+        let options =
+            Options { threads: Some(threads), checks: Checks::default(), counters: true, ..Options::default() };
         Bench { grid, options, ..Bench::default() }.run(&body.replace("AND", and))
     };
     let (alone, several) = (run(1, 32, "").unwrap(), run(4, 32, "").unwrap());

@@ -70,7 +70,10 @@ fn dynamic_shared_memory_follows_the_static() {
 fn variables_of_the_module() {
     let body = "mov.u64 %d6, table; add.s64 %d7, %d6, 4; ld.global.u32 %r2, [%d7]; ld.const.u32 %r3, [fixed+8];
         add.u32 %r2, %r2, %r3; ld.global.u32 %r4, [table]; add.u32 %r2, %r2, %r4; st.global.u32 [%d4], %r2;";
-    let text = kernel(body).replace(".extern", ".global .align 4 .u32 table[2] = {7, 100};\n.const .align 4 .u32 fixed[3] = {1, 2, 3000};\n.extern");
+    let text = kernel(body).replace(
+        ".extern",
+        ".global .align 4 .u32 table[2] = {7, 100};\n.const .align 4 .u32 fixed[3] = {1, 2, 3000};\n.extern",
+    );
     assert_eq!(Bench::default().run_text(&text).unwrap().0[..32], [3107; 32]);
     let wrong = Bench::default().run_text(&text.replace("st.global.u32 [%d4]", "st.global.u32 [%d7]")).unwrap_err();
     assert_eq!((wrong.kind, wrong.buffer.as_deref()), (ptxsim::FaultKind::ReadOnly, Some("table")));
@@ -89,8 +92,10 @@ fn atomics() {
     assert_eq!(found[6..11], [32, 0, 2, 31, 0]);
     // Each thread got an old value of its own.
     assert_eq!(found[16..48], (0..32).collect::<Vec<u32>>());
-    let counted = words("mov.u32 %r2, s; setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r2], 0; bar.sync 0;
-        atom.shared.add.u32 %r3, [%r2], 3; bar.sync 0; ld.shared.u32 %r4, [%r2]; st.global.u32 [%d4], %r4;");
+    let counted = words(
+        "mov.u32 %r2, s; setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r2], 0; bar.sync 0;
+        atom.shared.add.u32 %r3, [%r2], 3; bar.sync 0; ld.shared.u32 %r4, [%r2]; st.global.u32 [%d4], %r4;",
+    );
     assert_eq!(counted[..32], [96; 32]);
 }
 

@@ -80,14 +80,30 @@ fn matrices_of_eight_by_eight() {
 fn matrix_product_of_bf16() {
     // a[m][k] = m + 1 at k = m only, and 2 at k = (m + 1) % 16; b[k][n] = k + 16 n: all exact in bf16 and float32.
     let bits = |x: u32| (x as f32).to_bits() >> 16;
-    let a = |m: u32, k: u32| if k == m { m + 1 } else if k == (m + 1) % 16 { 2 } else { 0 };
+    let a = |m: u32, k: u32| {
+        if k == m {
+            m + 1
+        } else if k == (m + 1) % 16 {
+            2
+        } else {
+            0
+        }
+    };
     let b = |k: u32, n: u32| k + 16 * n;
     let c = |m: u32, n: u32| 1000 * m + n;
-    let mut body = String::from("and.b32 %r2, %r1, 3; shr.u32 %r3, %r1, 2; mul.wide.u32 %d6, %r1, 40; add.s64 %d6, %d6, %d3;");
+    let mut body =
+        String::from("and.b32 %r2, %r1, 3; shr.u32 %r3, %r1, 2; mul.wide.u32 %d6, %r1, 40; add.s64 %d6, %d6, %d3;");
     body += "ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%d6]; ld.global.v2.u32 {%r14, %r15}, [%d6+16]; ld.global.v4.u32 {%r16, %r17, %r18, %r19}, [%d6+24];";
     // Alignment: 40 bytes a lane are multiples of 8 only.
-    let body = body.replace("ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%d6];", "ld.global.v2.u32 {%r10, %r11}, [%d6]; ld.global.v2.u32 {%r12, %r13}, [%d6+8];")
-        .replace("ld.global.v4.u32 {%r16, %r17, %r18, %r19}, [%d6+24];", "ld.global.v2.u32 {%r16, %r17}, [%d6+24]; ld.global.v2.u32 {%r18, %r19}, [%d6+32];");
+    let body = body
+        .replace(
+            "ld.global.v4.u32 {%r10, %r11, %r12, %r13}, [%d6];",
+            "ld.global.v2.u32 {%r10, %r11}, [%d6]; ld.global.v2.u32 {%r12, %r13}, [%d6+8];",
+        )
+        .replace(
+            "ld.global.v4.u32 {%r16, %r17, %r18, %r19}, [%d6+24];",
+            "ld.global.v2.u32 {%r16, %r17}, [%d6+24]; ld.global.v2.u32 {%r18, %r19}, [%d6+32];",
+        );
     // Each lane writes its own operands first: a table over lanes, chosen by `selp`.
     let mut write = String::from("mul.wide.u32 %d6, %r1, 40; add.s64 %d6, %d6, %d3;");
     for lane in 0..32u32 {

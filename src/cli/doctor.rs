@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (name, verdicts, findings) = pool.install(|| examine(arguments, device, &cases))?;
     let mut uncovered = Vec::new();
     if arguments.filter.is_none() {
-        uncovered = doctor::uncovered(crate::gpu::kernels::kernel_names().map(|(kernel, _)| kernel), &cases)?;
+        uncovered = doctor::uncovered(crate::gpu::nvrtc::kernel_names()?.into_iter(), &cases)?;
     }
     let (by_kernel, by_wrapper) = (doctor::by_kernel(&verdicts), ByWrapper::new(&findings));
     if arguments.json {

@@ -2,6 +2,7 @@
 
 pub(crate) mod global;
 pub(crate) mod races;
+pub(crate) mod watch;
 
 /// What a launch is checked for. Bounds, alignment and block barriers are always checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! From what a module says to what can be run: every entry is decoded, and refused if anything in it is not known.
 
 pub(crate) mod draft;
+mod error;
 pub(crate) mod flow;
 pub(crate) mod registers;
 mod rows;
@@ -9,47 +10,19 @@ use crate::ast::{Entry, Module, Operand, Variable};
 use crate::counters::{Counters, Work};
 use crate::exec::code::{Code, Kind, NONE};
 use crate::exec::grid;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Report};
 use crate::launch::{Launch, Options};
 use crate::memory::MODULE_WINDOW;
 use crate::memory::global::{Allocation, GlobalMemory};
 use crate::ops;
+pub use error::DecodeError;
+
 use draft::{Draft, GUARD, Refusal, Slot};
 use flow::{Flow, Track};
 use registers::{Known, Place, Register, Registers, Space};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-
-/// A module that cannot be run: what is in it that is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// The kernel; empty for variables of the module.
-    pub kernel: String,
-    /// The instruction as the PTX has it.
-    pub instruction: String,
-    /// Line in the PTX text, from 1; 0 if no instruction is at fault.
-    pub ptx_line: u32,
-    /// Source file and line, where known.
-    pub source: Option<(String, u32)>,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}", self.kernel)?;
-        if let Some((file, line)) = &self.source {
-            write!(f, " at {file}:{line}")?;
-        }
-        if self.ptx_line > 0 {
-            write!(f, " (PTX line {}: {})", self.ptx_line, self.instruction)?;
-        }
-        write!(f, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// A parameter of a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,7 +345,7 @@ impl Kernel {
     /// A fault at an instruction.
     pub(crate) fn fault(&self, index: usize, kind: FaultKind, message: String) -> Fault {
         let meta = &self.meta[index];
-        Fault {
+        Fault::from(Report {
             kind,
             message,
             kernel: self.name.clone(),
@@ -383,7 +356,7 @@ impl Kernel {
             thread: None,
             address: None,
             buffer: None,
-        }
+        })
     }
 }
 

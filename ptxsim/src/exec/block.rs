@@ -114,7 +114,7 @@ pub(crate) fn run(context: &mut Context, warps: &mut [Warp], budget: u64, seed: 
             context.warp = index;
             let slice = match &mut state {
                 // Mostly long turns, sometimes very short ones: both kinds of missing barriers show.
-                Some(state) => 1 + random(state) % if random(state) % 2 == 0 { 64 } else { 4096 },
+                Some(state) => 1 + random(state) % if random(state).is_multiple_of(2) { 64 } else { 4096 },
                 None => SLICE,
             };
             if !warps[index].run(context, slice, &mut left) {

@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         match self.context.fault.take() {
-            Some(fault) => Err(*fault),
+            Some(fault) => Err(fault),
             None => Err(Fault::launch(&self.context.kernel.name, "a handler failed without saying why")),
         }
     }

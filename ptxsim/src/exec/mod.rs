@@ -62,7 +62,7 @@ pub(crate) struct Context<'a> {
     pub grid: [u32; 3],
     pub block_size: [u32; 3],
     pub block: [u32; 3],
-    pub fault: Option<Box<Fault>>,
+    pub fault: Option<Fault>,
 }
 
 impl Context<'_> {
@@ -130,7 +130,7 @@ impl Context<'_> {
         fault.thread = lane.map(|lane| self.thread(lane));
         fault.address = address;
         fault.buffer = buffer;
-        self.fault = Some(Box::new(fault));
+        self.fault = Some(fault);
         false
     }
 

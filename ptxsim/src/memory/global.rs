@@ -128,11 +128,11 @@ impl Allocation {
             if first < last {
                 self.shadow.add(first as usize).write_bytes(WRITTEN, (last - first) as usize);
             }
-            each_word(offset, bytes, |word, mask| {
-                if mask != WRITTEN {
+            for (from, to) in [(offset, (first * 4).min(offset + bytes)), ((last * 4).max(offset), offset + bytes)] {
+                each_word(from, to.saturating_sub(from), |word, mask| {
                     AtomicU8::from_ptr(self.shadow.add(word as usize)).fetch_or(mask, Ordering::Relaxed);
-                }
-            });
+                });
+            }
         }
     }
 }
@@ -255,10 +255,19 @@ impl GlobalMemory {
     /// Makes bytes uninitialised again; what they hold is undefined from now on.
     pub fn forget(&self, address: u64, bytes: u64) -> Result<(), MemoryError> {
         let allocation = self.holding(address, bytes)?;
-        each_word(address - allocation.address, bytes, |word, mask| {
-            // SAFETY: as above.
-            unsafe { AtomicU8::from_ptr(allocation.shadow().add(word as usize)).fetch_and(!mask, Ordering::Relaxed) };
-        });
+        let offset = address - allocation.address;
+        let (first, last) = (offset.div_ceil(4), (offset + bytes) / 4);
+        // SAFETY: the range lies inside, and the shadow has a byte for each word.
+        unsafe {
+            if first < last {
+                allocation.shadow().add(first as usize).write_bytes(0, (last - first) as usize);
+            }
+            for (from, to) in [(offset, (first * 4).min(offset + bytes)), ((last * 4).max(offset), offset + bytes)] {
+                each_word(from, to.saturating_sub(from), |word, mask| {
+                    AtomicU8::from_ptr(allocation.shadow().add(word as usize)).fetch_and(!mask, Ordering::Relaxed);
+                });
+            }
+        }
         Ok(())
     }
 

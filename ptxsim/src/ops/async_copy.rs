@@ -5,6 +5,7 @@
 
 use crate::ast::Operand;
 use crate::checks::races::Touch;
+use crate::checks::watch::watch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
 use crate::decode::registers::Space;
@@ -133,8 +134,7 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
         {
             return false;
         }
-        if (context.counting || context.races.is_some())
-            && !access::watch(context, code, &target, &to, B as u64, Touch::Write)
+        if (context.counting || context.races.is_some()) && !watch(context, code, &target, &to, B as u64, Touch::Write)
         {
             return false;
         }
@@ -157,7 +157,7 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
                     return context.fail(code, FaultKind::Undefined, Some(lane), Some(from[lane]), None, message);
                 }
             }
-            if from[lane] % B as u64 != 0 {
+            if !from[lane].is_multiple_of(B as u64) {
                 let message = format!("the source of a copy of {B} bytes has to be a multiple of {B}");
                 return context.fail(code, FaultKind::Misaligned, Some(lane), Some(from[lane]), None, message);
             }
@@ -175,7 +175,7 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
                 return false;
             }
             if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &addresses, B as u64, Touch::Read)
+                && !watch(context, code, &group, &addresses, B as u64, Touch::Read)
             {
                 return false;
             }
@@ -203,7 +203,7 @@ unsafe fn copy<const B: usize>(context: &mut Context, code: &Code, mask: u32) ->
                     return false;
                 }
                 if (context.counting || context.races.is_some())
-                    && !access::watch(context, code, &group, &addresses, 1, Touch::Read)
+                    && !watch(context, code, &group, &addresses, 1, Touch::Read)
                 {
                     return false;
                 }

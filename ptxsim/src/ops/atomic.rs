@@ -3,10 +3,11 @@
 //! A kernel with global atomics runs its blocks one after the other, and a warp's lanes take their turns in order: the
 //! plain read, change and write here is atomic then.
 
-use super::memory::{addresses, bind_address, space_of, take_space};
+use super::address::{addresses, bind_address, space_of, take_space};
 use crate::ast::Entry;
 use crate::checks::global::{ACQUIRE, RELEASE};
 use crate::checks::races::Touch;
+use crate::checks::watch::watch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
 use crate::exec::lanes::{Lane, WARP, versions, write_row};
@@ -130,7 +131,7 @@ unsafe fn change<T: Lane, const B: usize, F: Fn(T, T, T) -> T + Copy + 'static>(
                 return false;
             }
             if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &all, B as u64, Touch::Atomic)
+                && !watch(context, code, &group, &all, B as u64, Touch::Atomic)
             {
                 return false;
             }

@@ -83,9 +83,9 @@ unsafe fn run<T: Word>(context: &mut Context, code: &Code, mask: u32) -> bool {
             let (left, right) = match choice & 3 {
                 ADD | SUB => (a, b),
                 LOW => ((a as u128 * b as u128) as u64 & ones, c),
-                _ if code.immediate == 0 => ((a as u128 * b as u128 >> T::BITS) as u64, c),
-                _ if T::BITS == 64 => ((a as i64 as i128 * b as i64 as i128 >> 64) as u64, c),
-                _ => ((a as i32 as i64 * b as i32 as i64 >> 32) as u64 & ones, c),
+                _ if code.immediate == 0 => (((a as u128 * b as u128) >> T::BITS) as u64, c),
+                _ if T::BITS == 64 => (((a as i64 as i128 * b as i64 as i128) >> 64) as u64, c),
+                _ => (((a as i32 as i64 * b as i32 as i64) >> 32) as u64 & ones, c),
             };
             let (value, flag) = match choice & 3 {
                 SUB => {

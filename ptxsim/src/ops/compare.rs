@@ -119,6 +119,11 @@ fn check(name: &str, kind: Type) -> Result<(), Refusal> {
 }
 
 /// Decodes comparison and selection.
+#[allow(
+    clippy::double_comparisons,
+    clippy::nonminimal_bool,
+    reason = "`ne` and `equ` differ from != and == where a value is not a number"
+)]
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     draft.work = Work::Compare;
     let mut names: Vec<&str> = INTEGER.to_vec();

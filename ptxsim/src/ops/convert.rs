@@ -1,6 +1,6 @@
 //! Conversions between number formats (PTX ISA 9.7.9.21 `cvt`).
 
-use super::float::{f, flush, saturate};
+use super::float::{f, flush, saturate, to_zero};
 use super::half::{from_bf16, from_f16, to_bf16, to_f16};
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal, Type};
@@ -60,8 +60,14 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
         return to_int(draft, rounding, ftz, target, source, target_width);
     }
     if from_integer {
-        if rounding != Some("rn") || ftz || sat {
-            return Refusal::new("integers become floats by .rn only");
+        if ftz || sat {
+            return Refusal::new(".ftz and .sat are not known here");
+        }
+        match (rounding, source.letter, source.bits, source_width, target.bits) {
+            (Some("rn"), ..) => {}
+            (Some("rz"), 's', 32, 32, 32) => return Ok(unary(|a: u32| to_zero((a as i32 as f64, 0.0)).to_bits())),
+            (Some("rz"), 'u', 32, 32, 32) => return Ok(unary(|a: u32| to_zero((a as f64, 0.0)).to_bits())),
+            _ => return Refusal::new("integers become floats by .rn, and those of 32 bits float32 also by .rz"),
         }
         return from_int(target, source, source_width, draft);
     }
@@ -333,6 +339,12 @@ fn floats(
         ("f32", "f64", Some("rn"), false, true, false) => Ok(unary(|a: u64| flush(f64::from_bits(a) as f32).to_bits())),
         ("f32", "f64", Some("rn"), false, false, true) => {
             Ok(unary(|a: u64| saturate(f64::from_bits(a) as f32).to_bits()))
+        }
+        ("f32", "f64", Some("rz"), false, false, false) => {
+            Ok(unary(|a: u64| to_zero((f64::from_bits(a), 0.0)).to_bits()))
+        }
+        ("bf16", "f32", Some("rz"), false, false, false) => {
+            Ok(unary(|a: u32| if f(a).is_nan() { 0x7fff } else { a >> 16 }))
         }
         ("f16", "f32", Some("rn"), false, false, false) => Ok(unary(|a: u32| to_f16(f(a)))),
         ("f16", "f32", Some("rn"), true, false, false) => Ok(unary(|a: u32| to_f16(rectify(f(a))))),

@@ -60,6 +60,30 @@ fn down((sum, error): (f64, f64)) -> f32 {
     if wide > sum || wide == sum && error < 0.0 { near.next_down() } else { near }
 }
 
+/// The sum rounded down: an exact zero of two numbers that are not both +0 is -0 then.
+#[inline(always)]
+fn down_sum(a: f64, b: f64) -> f32 {
+    let value = two_sum(a, b);
+    if value.0 == 0.0 && (a.is_sign_negative() || b.is_sign_negative()) { -0.0 } else { down(value) }
+}
+
+/// A quotient, and a number of the sign of what the exact one has more.
+#[inline(always)]
+fn quotient(a: f32, b: f32) -> (f64, f64) {
+    let (a, b) = (a as f64, b as f64);
+    let near = a / b;
+    let rest = (-near).mul_add(b, a);
+    (near, if rest.is_finite() { rest / b } else { 0.0 })
+}
+
+/// A root, and a number of the sign of what the exact one has more.
+#[inline(always)]
+fn root(a: f32) -> (f64, f64) {
+    let near = (a as f64).sqrt();
+    let rest = (-near).mul_add(near, a as f64);
+    (near, if rest.is_finite() { rest } else { 0.0 })
+}
+
 /// Rounded up.
 #[inline(always)]
 fn up(value: (f64, f64)) -> f32 {
@@ -68,7 +92,7 @@ fn up(value: (f64, f64)) -> f32 {
 
 /// Rounded to zero.
 #[inline(always)]
-fn to_zero(value: (f64, f64)) -> f32 {
+pub(super) fn to_zero(value: (f64, f64)) -> f32 {
     if value.0 > 0.0 { down(value) } else { up(value) }
 }
 
@@ -108,11 +132,11 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             Ok(match (opcode, rounding) {
                 ("add", "rn") => map2(ftz, sat, |a, b| a + b),
                 ("add", "rz") => map2(ftz, sat, |a, b| to_zero(two_sum(a as f64, b as f64))),
-                ("add", "rm") => map2(ftz, sat, |a, b| down(two_sum(a as f64, b as f64))),
+                ("add", "rm") => map2(ftz, sat, |a, b| down_sum(a as f64, b as f64)),
                 ("add", _) => map2(ftz, sat, |a, b| up(two_sum(a as f64, b as f64))),
                 ("sub", "rn") => map2(ftz, sat, |a, b| a - b),
                 ("sub", "rz") => map2(ftz, sat, |a, b| to_zero(two_sum(a as f64, -b as f64))),
-                ("sub", "rm") => map2(ftz, sat, |a, b| down(two_sum(a as f64, -b as f64))),
+                ("sub", "rm") => map2(ftz, sat, |a, b| down_sum(a as f64, -b as f64)),
                 ("sub", _) => map2(ftz, sat, |a, b| up(two_sum(a as f64, -b as f64))),
                 (_, "rn") => map2(ftz, sat, |a, b| a * b),
                 (_, "rz") => map2(ftz, sat, |a, b| to_zero((a as f64 * b as f64, 0.0))),
@@ -129,16 +153,21 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
             Ok(match rounding {
                 "rn" => map3(ftz, sat, |a, b, c| a.mul_add(b, c)),
                 "rz" => map3(ftz, sat, |a, b, c| to_zero(two_sum(a as f64 * b as f64, c as f64))),
-                "rm" => map3(ftz, sat, |a, b, c| down(two_sum(a as f64 * b as f64, c as f64))),
+                "rm" => map3(ftz, sat, |a, b, c| down_sum(a as f64 * b as f64, c as f64)),
                 _ => map3(ftz, sat, |a, b, c| up(two_sum(a as f64 * b as f64, c as f64))),
             })
         }
         "div" => {
-            draft.need(&["approx", "full", "rn"])?;
+            let rounding = draft.need(&["approx", "full", "rn", "rz", "rm", "rp"])?;
             let ftz = draft.flag("ftz");
             draft.kind(&["f32"])?;
             draft.plain(32, &[32; 2])?;
-            Ok(map2(ftz, false, |a, b| a / b))
+            Ok(match rounding {
+                "rz" => map2(ftz, false, |a, b| to_zero(quotient(a, b))),
+                "rm" => map2(ftz, false, |a, b| down(quotient(a, b))),
+                "rp" => map2(ftz, false, |a, b| up(quotient(a, b))),
+                _ => map2(ftz, false, |a, b| a / b),
+            })
         }
         "min" | "max" => {
             let (ftz, nan) = (draft.flag("ftz"), draft.flag("NaN"));
@@ -188,13 +217,20 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
 fn function(draft: &mut Draft) -> Result<Handler, Refusal> {
     draft.work = Work::Special;
     let opcode = draft.instruction.opcode.as_str();
-    let modes: &[&str] = if matches!(opcode, "rcp" | "sqrt") { &["approx", "rn"] } else { &["approx"] };
-    draft.need(modes)?;
+    let modes: &[&str] =
+        if matches!(opcode, "rcp" | "sqrt") { &["approx", "rn", "rz", "rm", "rp"] } else { &["approx"] };
+    let rounding = draft.need(modes)?;
     // `tanh` has no `.ftz`.
     let ftz = opcode != "tanh" && draft.flag("ftz");
     draft.kind(&["f32"])?;
     draft.plain(32, &[32])?;
     Ok(match opcode {
+        "rcp" if rounding == "rz" => map1(ftz, false, |a| to_zero(quotient(1.0, a))),
+        "rcp" if rounding == "rm" => map1(ftz, false, |a| down(quotient(1.0, a))),
+        "rcp" if rounding == "rp" => map1(ftz, false, |a| up(quotient(1.0, a))),
+        "sqrt" if rounding == "rz" => map1(ftz, false, |a| to_zero(root(a))),
+        "sqrt" if rounding == "rm" => map1(ftz, false, |a| down(root(a))),
+        "sqrt" if rounding == "rp" => map1(ftz, false, |a| up(root(a))),
         "rcp" => map1(ftz, false, |a| 1.0 / a),
         "sqrt" => map1(ftz, false, |a| a.sqrt()),
         "rsqrt" => map1(ftz, false, |a| (1.0 / (a as f64).sqrt()) as f32),

@@ -5,13 +5,15 @@
 
 use super::float::f;
 use crate::checks::races::Touch;
+use crate::checks::watch::watch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
 use crate::decode::registers::Space;
 use crate::exec::lanes::{FULL, WARP, versions};
 use crate::exec::{Code, Context, Handler};
 use crate::memory::access;
-use crate::ops::memory::{addresses, bind_address, space_of, written};
+use crate::ops::address::{addresses, bind_address, space_of};
+use crate::ops::memory::written;
 
 /// Decodes `ldmatrix` and `mma`.
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
@@ -110,8 +112,7 @@ unsafe fn load<const N: usize, const TRANSPOSED: bool>(context: &mut Context, co
         {
             return false;
         }
-        if (context.counting || context.races.is_some()) && !access::watch(context, code, &group, &all, 16, Touch::Read)
-        {
+        if (context.counting || context.races.is_some()) && !watch(context, code, &group, &all, 16, Touch::Read) {
             return false;
         }
         for matrix in 0..N {

@@ -1,7 +1,10 @@
-//! Loads and stores (PTX ISA 9.7.9.8 `ld`, 9.7.9.9 `ld.global.nc`, 9.7.9.11 `st`).
+//! Loads (PTX ISA 9.7.9.8 `ld`, 9.7.9.9 `ld.global.nc`), and the decoding of stores with them.
 
+use super::address::{REGISTER_16, REGISTER_64, SIGNED, WIDE_ADDRESS, addresses, bind_address, space_of, take_space};
+use super::store;
 use crate::ast::{Entry, Operand};
 use crate::checks::races::Touch;
+use crate::checks::watch::watch;
 use crate::counters::Work;
 use crate::decode::draft::{Draft, Refusal};
 use crate::decode::registers::Space;
@@ -12,104 +15,6 @@ use crate::memory::access::{self, Group};
 
 const TYPES: [&str; 14] =
     ["b8", "u8", "s8", "b16", "u16", "s16", "b32", "u32", "s32", "f32", "b64", "u64", "s64", "f64"];
-
-/// Bits of `Code::choice`: the space, whether the address has 64 bits, whether values are extended by their sign, and
-/// what the registers are.
-const SPACES: [Space; 6] =
-    [Space::Generic, Space::Global, Space::Shared, Space::Local, Space::Parameter, Space::Constant];
-const WIDE_ADDRESS: u8 = 8;
-const SIGNED: u8 = 16;
-const REGISTER_16: u8 = 32;
-const REGISTER_64: u8 = 64;
-/// Place of the address in `Code::r`.
-pub(super) const ADDRESS: usize = 8;
-
-/// The space of an instruction's code.
-#[inline(always)]
-pub(super) fn space_of(code: &Code) -> Space {
-    match code.choice & 7 {
-        1 => Space::Global,
-        2 => Space::Shared,
-        3 => Space::Local,
-        4 => Space::Parameter,
-        5 => Space::Constant,
-        _ => Space::Generic,
-    }
-}
-
-/// Binds `[base + offset]` to the address place; notes the space.
-pub(super) fn bind_address(draft: &mut Draft, operand: &Operand, space: Space) -> Result<(), Refusal> {
-    let Operand::Address(base, offset) = operand else {
-        return Refusal::new(format!("{operand:?} is no address"));
-    };
-    draft.code.immediate = *offset;
-    let number = SPACES.iter().position(|known| *known == space).unwrap_or(0);
-    draft.code.choice |= number as u8;
-    match &**base {
-        Operand::Name(name) => {
-            let place = draft.registers.variable(name)?;
-            let same = place.space == space || place.space == Space::Global && space == Space::Generic;
-            if !same {
-                return Refusal::new(format!("{name} is not in this state space"));
-            }
-            draft.code.choice |= WIDE_ADDRESS;
-            draft.source(ADDRESS, &Operand::Name(name.clone()), 64)
-        }
-        Operand::Integer(value) => {
-            draft.code.choice |= WIDE_ADDRESS;
-            draft.source(ADDRESS, &Operand::Integer(*value), 64)
-        }
-        register => {
-            let width = draft.source_of(ADDRESS, register, 32)?;
-            if width == 64 {
-                draft.code.choice |= WIDE_ADDRESS;
-            } else if matches!(space, Space::Generic | Space::Global | Space::Constant) {
-                return Refusal::new("an address of 32 bits is only known in shared, local and parameter memory");
-            }
-            Ok(())
-        }
-    }
-}
-
-/// The addresses of all lanes, also of those that take no part.
-///
-/// # Safety
-/// The decoder bound the address.
-#[inline(always)]
-pub(super) unsafe fn addresses(context: &Context, code: &Code) -> [u64; WARP] {
-    let offset = code.immediate as u64;
-    // SAFETY: as said.
-    unsafe {
-        let mut all;
-        if code.choice & WIDE_ADDRESS != 0 {
-            all = context.values::<u64>(code.r[ADDRESS]);
-            for address in &mut all {
-                *address = address.wrapping_add(offset);
-            }
-        } else {
-            let narrow = context.values::<u32>(code.r[ADDRESS]);
-            all = [0; WARP];
-            for lane in 0..WARP {
-                all[lane] = narrow[lane].wrapping_add(offset as u32) as u64;
-            }
-        }
-        all
-    }
-}
-
-/// The space that modifiers name.
-pub(super) fn take_space(draft: &mut Draft, names: &[&str]) -> Space {
-    let space = match draft.one_of(names) {
-        None => return Space::Generic,
-        Some("global") => Space::Global,
-        Some("local") => Space::Local,
-        Some("param") => Space::Parameter,
-        Some("const") => Space::Constant,
-        Some(_) => Space::Shared,
-    };
-    // `shared::cta` is what `shared` means.
-    space
-}
 
 /// Decodes loads and stores.
 pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
@@ -222,17 +127,7 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
         (true, 32, _) => make_load::<u32, 4, 16>(),
         (true, _, 1) => make_load::<u64, 1, 8>(),
         (true, ..) => make_load::<u64, 2, 16>(),
-        (_, 8, 1) => make_store::<u8, 1, 1>(),
-        (_, 8, 2) => make_store::<u8, 2, 2>(),
-        (_, 8, _) => make_store::<u8, 4, 4>(),
-        (_, 16, 1) => make_store::<u16, 1, 2>(),
-        (_, 16, 2) => make_store::<u16, 2, 4>(),
-        (_, 16, _) => make_store::<u16, 4, 8>(),
-        (_, 32, 1) => make_store::<u32, 1, 4>(),
-        (_, 32, 2) => make_store::<u32, 2, 8>(),
-        (_, 32, _) => make_store::<u32, 4, 16>(),
-        (_, _, 1) => make_store::<u64, 1, 8>(),
-        _ => make_store::<u64, 2, 16>(),
+        (_, bits, count) => store::handler(bits, count),
     })
 }
 
@@ -244,7 +139,7 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
 pub(super) unsafe fn written<const T: usize>(group: &Group, contiguous: bool) -> bool {
     // SAFETY: as said; 32 accesses one behind the other have `32 T / 4` shadow bytes.
     unsafe {
-        if contiguous && T % 4 == 0 {
+        if contiguous && T.is_multiple_of(4) {
             let mut bad = 0;
             for word in 0..WARP * T / 4 {
                 bad |= *group.shadow.add(word) ^ WRITTEN;
@@ -308,7 +203,7 @@ unsafe fn load<E: crate::exec::lanes::Lane, const N: usize, const T: usize>(
                 return false;
             }
             if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &all, T as u64, Touch::Read)
+                && !watch(context, code, &group, &all, T as u64, Touch::Read)
             {
                 return false;
             }
@@ -361,7 +256,7 @@ unsafe fn load_parameter<E: crate::exec::lanes::Lane, const N: usize, const T: u
             continue;
         }
         let at = all[lane];
-        if at.saturating_add(T as u64) > size || at % T as u64 != 0 {
+        if at.saturating_add(T as u64) > size || !at.is_multiple_of(T as u64) {
             return parameter_fault(context, code, lane, at, T as u64);
         }
         // SAFETY: just checked.
@@ -382,7 +277,7 @@ unsafe fn load_parameter<E: crate::exec::lanes::Lane, const N: usize, const T: u
 fn parameter_fault(context: &mut Context, code: &Code, lane: usize, at: u64, bytes: u64) -> bool {
     use crate::fault::FaultKind;
     let size = context.parameters.len();
-    let kind = if at % bytes != 0 { FaultKind::Misaligned } else { FaultKind::OutOfBounds };
+    let kind = if !at.is_multiple_of(bytes) { FaultKind::Misaligned } else { FaultKind::OutOfBounds };
     let message = format!("{bytes} bytes at {at:#x} of the {size} bytes of parameters");
     context.fail(code, kind, Some(lane), Some(at), Some("the parameters".into()), message)
 }
@@ -417,8 +312,7 @@ unsafe fn load_narrow<const B: usize, const N: usize>(context: &mut Context, cod
             {
                 return false;
             }
-            if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &all, bytes, Touch::Read)
+            if (context.counting || context.races.is_some()) && !watch(context, code, &group, &all, bytes, Touch::Read)
             {
                 return false;
             }
@@ -452,101 +346,6 @@ unsafe fn load_narrow<const B: usize, const N: usize>(context: &mut Context, cod
     true
 }
 versions!(make_load_narrow, load_narrow, fast_load_narrow, [const B: usize, const N: usize], [B, N]);
-
-/// What is stored of a register.
-trait Stored: Copy + Default {
-    /// The lanes' values.
-    ///
-    /// # Safety
-    /// The decoder made `place` a row as wide as `wide` says.
-    unsafe fn values(context: &Context, place: u16, wide: bool) -> [Self; WARP];
-}
-
-macro_rules! stored {
-    ($type:ty) => {
-        impl Stored for $type {
-            #[inline(always)]
-            unsafe fn values(context: &Context, place: u16, wide: bool) -> [$type; WARP] {
-                let mut out = [0; WARP];
-                // SAFETY: as said.
-                unsafe {
-                    if wide {
-                        let all = context.values::<u64>(place);
-                        (0..WARP).for_each(|lane| out[lane] = all[lane] as $type);
-                    } else {
-                        let all = context.values::<u32>(place);
-                        (0..WARP).for_each(|lane| out[lane] = all[lane] as $type);
-                    }
-                }
-                out
-            }
-        }
-    };
-}
-stored!(u8);
-stored!(u16);
-stored!(u32);
-stored!(u64);
-
-#[inline(always)]
-// SAFETY: see `Handler`; the decoder made `N` rows of the width that `choice` says, and the address.
-unsafe fn store<E: Stored, const N: usize, const T: usize>(context: &mut Context, code: &Code, mask: u32) -> bool {
-    // SAFETY: as above; `group` checks every access.
-    unsafe {
-        let mut all = addresses(context, code);
-        let space = space_of(code);
-        let wide = code.choice & REGISTER_64 != 0;
-        let mut values = [[E::default(); WARP]; N];
-        for (at, values) in values.iter_mut().enumerate() {
-            *values = E::values(context, code.r[at], wide);
-        }
-        let mut rest = mask;
-        while rest != 0 {
-            let Some(group) = access::group(context, code, space, &mut all, rest, T as u64, Touch::Write) else {
-                return false;
-            };
-            if context.pending != 0
-                && context.checks.initialisation
-                && group.space == Space::Shared
-                && !access::not_pending(context, code, &group, T as u64)
-            {
-                return false;
-            }
-            if (context.counting || context.races.is_some())
-                && !access::watch(context, code, &group, &all, T as u64, Touch::Write)
-            {
-                return false;
-            }
-            if is_contiguous::<T>(&group) && T % 4 == 0 {
-                let to = group.data as *mut E;
-                if N == 1 {
-                    (to as *mut [E; WARP]).write_unaligned(values[0]);
-                } else {
-                    for lane in 0..WARP {
-                        for (at, values) in values.iter().enumerate() {
-                            to.add(lane * N + at).write_unaligned(values[lane]);
-                        }
-                    }
-                }
-                group.shadow.write_bytes(WRITTEN, WARP * T / 4);
-                return true;
-            }
-            for lane in 0..WARP {
-                if group.mask >> lane & 1 == 0 {
-                    continue;
-                }
-                let to = group.data.add(group.offsets[lane] as usize) as *mut E;
-                for (at, values) in values.iter().enumerate() {
-                    to.add(at).write_unaligned(values[lane]);
-                }
-            }
-            access::mark(&group, T as u64);
-            rest &= !group.mask;
-        }
-    }
-    true
-}
-versions!(make_store, store, fast_store, [E: Stored, const N: usize, const T: usize], [E, N, T]);
 
 /// The smallest accesses to shared and to global memory: the units in which races are looked for.
 pub(crate) fn units(entry: &Entry) -> (usize, usize) {

@@ -2,6 +2,7 @@
 //!
 //! Every function `decode` takes all modifiers and operands of its instruction or refuses it.
 
+mod address;
 pub(crate) mod async_copy;
 pub(crate) mod atomic;
 mod bits;
@@ -16,6 +17,7 @@ mod integer;
 mod matrix;
 pub(crate) mod memory;
 mod moves;
+mod store;
 mod warp;
 
 use crate::decode::draft::{Draft, GUARD, Refusal};

@@ -84,7 +84,8 @@ pub fn eval(instruction: &str, operands: &[u64]) -> u64 {
     let mut load = String::new();
     for (at, name) in ["a", "b", "c"].iter().enumerate() {
         let value = operands.get(at).copied().unwrap_or(0) as i64;
-        load += &format!("mov.u64 %d{name}, {value}; cvt.u32.u64 %r{name}, %d{name}; cvt.u16.u64 %h{name}, %d{name};\n");
+        load +=
+            &format!("mov.u64 %d{name}, {value}; cvt.u32.u64 %r{name}, %d{name}; cvt.u16.u64 %h{name}, %d{name};\n");
     }
     let stores = [
         ("%r0", "st.global.u32 [%d4], %r0;"),

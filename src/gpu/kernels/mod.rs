@@ -8,6 +8,7 @@
 mod tests;
 
 use std::io::Read;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use flate2::read::ZlibDecoder;
@@ -42,20 +43,56 @@ struct EmbeddedKernel {
 
 static EMBEDDED: Embedded = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
+/// Whoever writes kernels points this at a folder with all of them: it is taken in place of what is embedded, so that a
+/// changed kernel runs without a build.
+const FOLDER: &str = "KD_KERNELS_DIR";
+
+/// The sources that take the place of the embedded ones.
+fn others() -> Option<&'static [Source]> {
+    static OTHERS: OnceLock<Option<Vec<Source>>> = OnceLock::new();
+    let read = |folder: &Path| -> std::io::Result<Vec<Source>> {
+        let mut sources = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "cu" || extension == "cuh") {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                sources.push(Source { name, text: std::fs::read_to_string(&path)? });
+            }
+        }
+        sources.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(sources)
+    };
+    let found = OTHERS.get_or_init(|| {
+        let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty())?;
+        read(Path::new(&folder))
+            .inspect_err(|error| {
+                tracing::warn!("{FOLDER} is not used: {}: {error}", Path::new(&folder).display());
+            })
+            .ok()
+    });
+    found.as_deref()
+}
+
 /// Why nothing but sources is embedded, in one line; `None` where the kernels are.
 pub fn absent() -> Option<&'static str> {
-    EMBEDDED.absent
+    match others() {
+        None => EMBEDDED.absent,
+        Some(_) => Some("KD_KERNELS_DIR names others"),
+    }
 }
 
 /// Version of the NVRTC that compiled what is embedded: its cubins need a driver for CUDA `major.0`, its PTX one for
 /// `major.minor`. `None` where nothing is.
 pub fn nvrtc_version() -> Option<(u32, u32)> {
-    EMBEDDED.absent.is_none().then_some(EMBEDDED.nvrtc)
+    absent().is_none().then_some(EMBEDDED.nvrtc)
 }
 
 /// The sources, headers among them, by name.
 pub fn sources() -> &'static [Source] {
     static SOURCES: OnceLock<Vec<Source>> = OnceLock::new();
+    if let Some(others) = others() {
+        return others;
+    }
     SOURCES.get_or_init(|| {
         let source = |source: &EmbeddedSource| Source { name: source.name.to_string(), text: text(source.text) };
         EMBEDDED.sources.iter().map(source).collect()
@@ -64,7 +101,7 @@ pub fn sources() -> &'static [Source] {
 
 /// The kernel files' names without `.cu`, also where they were not compiled.
 pub fn files() -> impl Iterator<Item = &'static str> {
-    EMBEDDED.sources.iter().filter_map(|source| source.name.strip_suffix(".cu"))
+    sources().iter().filter_map(|source| source.name.strip_suffix(".cu"))
 }
 
 /// Every compiled kernel with its file. Empty where nothing was compiled: names are made by macros, so only the
@@ -96,6 +133,9 @@ pub fn resources(kernel: &str) -> &'static [(Arch, Resources)] {
 }
 
 fn find(file: &str) -> Option<&'static EmbeddedFile> {
+    if others().is_some() {
+        return None;
+    }
     EMBEDDED.files.iter().find(|candidate| candidate.name == file)
 }
 

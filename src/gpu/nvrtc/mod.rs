@@ -86,6 +86,14 @@ pub fn ptx_files() -> Result<&'static [PtxFile]> {
     made.as_deref().map_err(|reason| unavailable(reason))
 }
 
+/// The names of all kernels.
+///
+/// # Errors
+/// As [`ptx_files`].
+pub fn kernel_names() -> Result<Vec<&'static str>> {
+    Ok(ptx_files()?.iter().flat_map(|file| file.kernels.iter().map(String::as_str)).collect())
+}
+
 /// The file that a kernel is in.
 ///
 /// # Errors

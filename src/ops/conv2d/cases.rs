@@ -1,6 +1,6 @@
 //! What the kernels are checked on: every tile of every kernel with channels that fill packs and with channels that do
-//! not, with and without bias or addend, on tiles, slices, chunks and strips that are not full. Rows and columns differ in
-//! everything, so that nobody can take one for the other.
+//! not, with and without bias or addend, on tiles, slices, chunks and strips that are not full. Rows and columns differ
+//! in everything, so that nobody can take one for the other.
 
 use super::Conv2dOptions;
 use crate::ops::case::{Case, Probe, Storage, Tolerance};
@@ -19,9 +19,8 @@ impl Problem {
     fn name(&self, pass: &str) -> String {
         let Conv2dOptions { stride, padding, dilation, groups } = self.options;
         let (images, weights) = (self.images, self.weights);
-        format!(
-            "conv2d {pass} {images:?} {weights:?} stride {stride:?} padding {padding:?} dilation {dilation:?} groups {groups}"
-        )
+        let steps = format!("stride {stride:?} padding {padding:?} dilation {dilation:?} groups {groups}");
+        format!("conv2d {pass} {images:?} {weights:?} {steps}")
     }
 
     /// Pixels of the output.

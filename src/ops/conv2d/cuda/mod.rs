@@ -178,8 +178,8 @@ impl Split {
         launcher.workspace(0, self.workspace())
     }
 
-    /// Launches a kernel that leaves partial gradients, in `tiles` (rows, columns) for every chunk, and the one that adds
-    /// them up into `dw` and `d_bias`. `extra` is a last argument.
+    /// Launches a kernel that leaves partial gradients, in `tiles` (rows, columns) for every chunk, and the one that
+    /// adds them up into `dw` and `d_bias`. `extra` is a last argument.
     fn launch(
         &self,
         launcher: &mut Launcher<'_>,
