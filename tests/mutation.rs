@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use kd_engine::doctor::mutation::{Subject, Trial};
 use kd_engine::gpu::nvrtc;
 use kd_engine::ops;
+use ptxsim::mutate::Class;
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -17,6 +18,16 @@ use serde::Deserialize;
 const INPUTS: u64 = 1;
 /// Mutants of each kernel in the fixed sample, and its seed.
 const SAMPLE: (usize, u64) = (3, 7);
+
+/// Changes that mean the same by the contract of our kernels, and are left out for that reason:
+///
+/// - `Signedness` of indices, sizes and their comparisons: it shows from the 2^31st element of a tensor on only;
+/// - `Subnormals`: results below 2^-126 become zero, which no tolerance relative to a tensor's largest element sees;
+/// - `Rounding` of one operation toward zero: its error is a unit in place of half a unit, and the bound of a sum of many
+///   terms holds as before.
+///
+/// Sanitizer and comparison are asked about everything else.
+const NUANCES: [Class; 3] = [Class::Signedness, Class::Subnormals, Class::Rounding];
 
 /// A mutant that is not caught, and why that is right.
 #[derive(Debug, Deserialize)]
@@ -49,7 +60,7 @@ fn mutants_are_caught() {
         .enumerate()
         .flat_map(|(place, name)| {
             let subject = Subject::new(name, &cases, INPUTS).unwrap_or_else(|error| panic!("{name}: {error}"));
-            let mutants = subject.sample(count, seed + 1000 * place as u64);
+            let mutants = subject.sample(count, seed + 1000 * place as u64, |class| !NUANCES.contains(&class));
             mutants.into_iter().map(|mutant| subject.examine(mutant).unwrap()).collect::<Vec<_>>()
         })
         .collect();

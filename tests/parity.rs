@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
-use kd_engine::gpu::Processor;
+use kd_engine::gpu::sim::{Sim, SimOptions};
+use kd_engine::gpu::{Device, Processor};
 use kd_engine::parity::{Case, Overrides, check, replay};
 use kd_engine::simd::Level;
 use kd_engine::tensor::DType;
@@ -313,4 +315,31 @@ fn a_case_that_cannot_be_replayed_hides_no_other() {
     assert_eq!(document["cases"][0]["passed"], false);
     assert!(document["cases"][0]["error"].as_str().unwrap().starts_with("cannot read"));
     assert_eq!(document["cases"][1]["passed"], true);
+}
+
+/// The kernels that ship, on the simulator, in float32: what is judged there passes, what is judged in float64 alone is said
+/// not to be judged.
+#[test]
+fn simulator_passes() {
+    let names = ["loss-", "model-resnet8", "model-narrow-", "model-ShuffleV2", "trajectory-"];
+    let chosen = |file: &PathBuf| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        names.iter().any(|start| name.starts_with(start))
+    };
+    let (mut judged, mut unjudged) = (0, 0);
+    for file in cases().into_iter().filter(chosen) {
+        let case = Case::read(&file).unwrap();
+        let sim: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
+        let report = check(&case, &Overrides::default(), &Processor::Gpu(sim)).unwrap();
+        if case.compute == DType::F64 {
+            assert!(!report.judged(), "{}", file.display());
+            unjudged += 1;
+            continue;
+        }
+        let failed: Vec<_> = report.tensors.iter().filter(|one| !one.passed).collect();
+        assert!(report.judged() && report.passed(), "{}: {failed:#?}", file.display());
+        assert_eq!(report.tensors.len(), case.expected().count(), "{}", file.display());
+        judged += 1;
+    }
+    assert!(judged >= 10, "{judged} judged, {unjudged} not");
 }

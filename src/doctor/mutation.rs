@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ptxsim::Program;
 use ptxsim::ast::Module;
-use ptxsim::mutate::{self, Mutant};
+use ptxsim::mutate::{self, Class, Mutant};
 
 use super::kernels;
 use super::run::{Left, Recorded};
@@ -69,9 +69,11 @@ impl<'a> Subject<'a> {
         Ok(Self { kernel: kernel.to_string(), module, seed, cases: chosen })
     }
 
-    /// `count` of its mutants, or all if there are not more; always the same for the same seed.
-    pub fn sample(&self, count: usize, seed: u64) -> Vec<Mutant> {
-        mutate::sample(mutate::mutants(&self.module, &self.kernel), count, seed)
+    /// `count` of its mutants of the `wanted` classes, or all if there are not more; always the same for the same seed.
+    pub fn sample(&self, count: usize, seed: u64, wanted: impl Fn(Class) -> bool) -> Vec<Mutant> {
+        let mut mutants = mutate::mutants(&self.module, &self.kernel);
+        mutants.retain(|mutant| wanted(mutant.class));
+        mutate::sample(mutants, count, seed)
     }
 
     /// Runs the cases on `mutant` until one notices.

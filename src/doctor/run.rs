@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::gpu::{Device, Processor};
-use crate::ops::case::{Case, Check, Probe, Tolerance};
+use crate::ops::case::{Case, Check, Contents, Probe, Tolerance};
 use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, launches};
 use crate::tensor::DType;
 
@@ -55,7 +55,7 @@ impl Recorded {
 
     fn new(case: &Case, seed: u64, mut tape: Tape, processor: Processor) -> Result<Self> {
         let mut layout = StateLayout::new();
-        let (inputs, checks, updates) = record(case, seed, &mut tape, &mut layout)?;
+        let Contents { inputs, checks, updates } = record(case, seed, &mut tape, &mut layout)?;
         let plan = Plan::on(&processor, &tape, &layout)?;
         Ok(Self { plan, processor, layout, inputs, checks, updates })
     }
@@ -91,8 +91,6 @@ impl Recorded {
         Ok(Left { values, state })
     }
 }
-
-type Contents = (Vec<(StateId, Vec<f64>)>, Vec<Check>, Tolerance);
 
 fn record(case: &Case, seed: u64, tape: &mut Tape, layout: &mut StateLayout) -> Result<Contents> {
     let mut probe = Probe::new(tape, layout, case.storage, seed);

@@ -112,6 +112,17 @@ pub struct Check {
     pub tolerance: Tolerance,
 }
 
+/// What belongs to a recorded case beside its tape.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The state that inputs are, with its content.
+    pub inputs: Vec<(StateId, Vec<f64>)>,
+    /// The values to compare.
+    pub checks: Vec<Check>,
+    /// How far updated state may be off.
+    pub updates: Tolerance,
+}
+
 /// A case while it is recorded: a tape, the state that its inputs are, and what is to be compared.
 #[derive(Debug)]
 pub struct Probe<'a> {
@@ -236,9 +247,9 @@ impl<'a> Probe<'a> {
         self.updates = tolerance;
     }
 
-    /// The inputs' contents, the values to compare, and how far updated state may be off.
-    pub fn finish(self) -> (Vec<(StateId, Vec<f64>)>, Vec<Check>, Tolerance) {
-        (self.inputs, self.checks, self.updates)
+    /// What was recorded.
+    pub fn finish(self) -> Contents {
+        Contents { inputs: self.inputs, checks: self.checks, updates: self.updates }
     }
 
     fn input(&mut self, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> ValueId {

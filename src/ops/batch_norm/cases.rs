@@ -63,8 +63,11 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::Bf16] {
         cases.extend(LAYERS.map(|layer| layer.case(storage)));
-        // A last pack with every number of elements that is less than a pack has.
-        for rows in 17..24 {
+        // A last pack with every number of elements that is less than a pack has, in each place of a thread's two tiles:
+        // 256 threads in a column, each with a pack.
+        let lanes = 16 / storage.dtype().size();
+        let places = (0..4).flat_map(|place| (1..lanes).map(move |rest| (256 * place + 4) * lanes + rest));
+        for rows in places {
             let small = Layer { rows, channels: 1, relu: true, residual: true, ..TRAINED };
             cases.extend([small.case(storage), Layer { training: false, ..small }.case(storage)]);
         }
@@ -94,7 +97,8 @@ impl Layer {
 
     fn record(&self, probe: &mut Probe<'_>) -> Result<()> {
         let Self { rows, channels, far, training, relu, residual, then } = *self;
-        let centers = |channel: usize| far * (1.0 + channel as f64 / 7.0) * if channel % 2 == 0 { 1.0 } else { -1.0 };
+        let centers =
+            |channel: usize| far * (1.0 + channel as f64 / 7.0) * if channel.is_multiple_of(2) { 1.0 } else { -1.0 };
         let values = probe.normal(rows * channels).into_iter().enumerate();
         let x = probe.activation_of(
             "x",

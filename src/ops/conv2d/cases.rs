@@ -117,9 +117,29 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
 const TILES: [([usize; 2], [usize; 3]); 4] =
     [([452, 451], [3, 13, 26]), ([28, 27], [3, 52, 52]), ([12, 11], [3, 52, 52]), ([40, 37], [2, 5, 7])];
 
+/// Numbers of channels for the same tiles whose last pack has one, two and three elements.
+const RESTS: [[usize; 3]; 4] = [[449, 450, 451], [25, 26, 27], [9, 10, 11], [37, 38, 39]];
+
+/// Each of `rests` with few terms to add up, and the first with sums that end elsewhere in the first slice and a later one.
+fn ends(rests: [usize; 3]) -> impl Iterator<Item = (usize, usize)> {
+    rests.into_iter().map(|rest| (rest, 6)).chain([7, 22, 23].map(|inner| (rests[0], inner)))
+}
+
 fn dense() -> Vec<Case> {
     let mut cases = Vec::new();
     let f32 = Storage::F32;
+    for ((_, [n, h, w]), rests) in TILES.into_iter().zip(RESTS) {
+        let ring = Conv2dOptions { padding: [1, 1], ..PLAIN };
+        for (rest, inner) in ends(rests) {
+            cases.push(problem(f32, [n, h - 2, w - 2, inner], [1, 1, inner, rest], ring).fprop(true));
+            cases.push(problem(f32, [n, h, w, rest], [1, 1, rest, inner], ring).dgrad(true));
+        }
+    }
+    for rest in [102, 103, 86, 87, 70, 71] {
+        cases.push(problem(f32, [2, 11, 17, 6], [3, 2, 6, rest], WIDE).wgrad(true));
+        // Images so small that a step over pixels passes whole ones.
+        cases.push(problem(f32, [21, 6, 3, 6], [3, 2, 6, rest], WIDE).wgrad(true));
+    }
     for ([packs, odd], [n, h, w]) in TILES {
         cases.push(problem(f32, [n, 2 * h - 1, w, 20], [2, 3, 20, packs], TALL).fprop(true));
         cases.push(problem(f32, [n, h + 4, 2 * w - 1, 9], [3, 2, 9, odd], WIDE).fprop(false));
@@ -130,6 +150,10 @@ fn dense() -> Vec<Case> {
     for [packs, odd] in [[100, 101], [84, 85], [68, 69]] {
         cases.push(problem(f32, [2, 17, 8, 24], [2, 3, 24, packs], TALL).wgrad(true));
         cases.push(problem(f32, [2, 11, 17, 23], [3, 2, 23, odd], WIDE).wgrad(false));
+    }
+    // Every number of chunks of weight gradients up to 17: loops over chunks that run other numbers of times.
+    for chunks in 1..=17 {
+        cases.push(problem(f32, [1, 64, chunks + 2, 5], [3, 3, 5, 12], PLAIN).wgrad(true));
     }
     // Padding around a 1x1 kernel; a stride beyond the image; a strided 1x1, most of whose input has no gradient.
     cases.extend(problem(f32, [2, 4, 3, 8], [1, 1, 8, 12], Conv2dOptions { padding: [1, 2], ..PLAIN }).all(false));
@@ -144,6 +168,12 @@ fn dense() -> Vec<Case> {
 fn pointwise() -> Vec<Case> {
     let mut cases = Vec::new();
     let f32 = Storage::F32;
+    for ((_, [n, h, w]), rests) in TILES.into_iter().zip(RESTS) {
+        for (rest, inner) in ends(rests) {
+            cases.push(problem(f32, [n, h, w, inner], [1, 1, inner, rest], PLAIN).fprop(true));
+            cases.push(problem(f32, [n, h, w, rest], [1, 1, rest, inner], PLAIN).dgrad(true));
+        }
+    }
     for ([packs, odd], [n, h, w]) in TILES {
         let stride = Conv2dOptions { stride: [2, 1], ..PLAIN };
         cases.push(problem(f32, [n, 2 * h - 1, w, 44], [1, 1, 44, packs], stride).fprop(true));
@@ -178,6 +208,12 @@ fn grouped(storage: Storage) -> Vec<Case> {
         problem(storage, [2, 11, 17, 33], [3, 2, 11, 15], three).dgrad(false),
         problem(storage, [2, 17, 8, 24], [2, 3, 12, 40], two).wgrad(true),
         problem(storage, [2, 11, 17, 33], [3, 2, 11, 51], three).wgrad(false),
+        // Loops over channels that run other numbers of times.
+        problem(storage, [1, 5, 7, 26], [1, 3, 13, 28], two).fprop(true),
+        problem(storage, [1, 5, 7, 28], [1, 3, 14, 26], two).dgrad(true),
+        problem(storage, [1, 5, 7, 30], [1, 3, 15, 14], two).wgrad(true),
+        problem(storage, [1, 5, 7, 6], [1, 1, 3, 8], two).fprop(true),
+        problem(storage, [1, 5, 7, 32], [2, 2, 16, 12], two).fprop(false),
     ]
 }
 
@@ -188,7 +224,18 @@ fn first(storage: Storage) -> Vec<Case> {
         cases.push(problem(storage, [2, 17, 8, 3], [2, 3, 3, packs], TALL).fprop(true));
         cases.push(problem(storage, [2, 11, 17, 1], [3, 2, 1, odd], WIDE).fprop(false));
     }
+    // Results that end at every row of a thread's own.
+    for more in 0..8 {
+        cases.push(problem(storage, [1, 3, 11 + more, 2], [1, 2, 2, 12], PLAIN).fprop(false));
+        cases.push(problem(storage, [1, 3, 11 + more, 2], [1, 2, 2, 20], PLAIN).fprop(false));
+    }
     let square = Conv2dOptions { padding: [2, 2], ..PLAIN };
+    // Fewer pixels than a slice.
+    cases.push(problem(storage, [1, 3, 4, 3], [2, 2, 3, 19], PLAIN).wgrad(true));
+    cases.push(problem(storage, [1, 4, 6, 2], [2, 2, 2, 17], PLAIN).wgrad(true));
+    for (channels, rows) in [(1, 9), (2, 13), (4, 17), (3, 40)] {
+        cases.push(problem(storage, [1, rows, 9, channels], [4, 4, channels, 12], square).wgrad(true));
+    }
     cases.push(problem(storage, [2, 7, 10, 4], [5, 5, 4, 20], square).fprop(false));
     cases.push(problem(storage, [2, 7, 10, 4], [5, 5, 4, 20], square).wgrad(true));
     cases.push(problem(storage, [2, 11, 17, 3], [3, 2, 3, 19], WIDE).wgrad(false));
@@ -213,9 +260,26 @@ fn depthwise(storage: Storage) -> Vec<Case> {
         problem(storage, [2, 9, 14, 24], [3, 3, 1, 24], with(24, half)).fprop(true),
         problem(storage, [3, 10, 13, 8], [3, 3, 1, 8], with(8, half)).fprop(false),
     ];
+    // Results that end at every place of a strip.
+    for more in 0..4 {
+        cases.push(problem(storage, [1, 3, 5 + more, 8], [3, 3, 1, 8], with(8, side)).fprop(false));
+        cases.push(problem(storage, [1, 5, 9 + more, 8], [3, 3, 1, 8], with(8, half)).fprop(true));
+    }
+    // Several blocks.
+    cases.push(problem(storage, [2, 20, 33, 24], [3, 3, 1, 24], with(24, side)).fprop(false));
+    cases.push(problem(storage, [2, 20, 33, 24], [3, 3, 1, 24], with(24, side)).dgrad(false));
+    cases.push(problem(storage, [2, 40, 33, 24], [3, 3, 1, 24], with(24, half)).fprop(false));
     // Any kernel; channels that fill packs and others; more than nine taps.
     cases.extend(problem(storage, [2, 23, 12, 24], [5, 3, 1, 24], with(24, TALL)).all(true));
     cases.extend(problem(storage, [2, 18, 31, 10], [3, 3, 1, 10], with(10, WIDE)).all(false));
     cases.extend(problem(storage, [1, 7, 9, 96], [3, 3, 1, 96], with(96, half)).all(true));
+    // Last packs of one and three channels.
+    cases.extend(problem(storage, [1, 9, 6, 7], [3, 3, 1, 7], with(7, side)).all(true));
+    cases.extend(problem(storage, [1, 9, 6, 9], [3, 3, 1, 9], with(9, half)).all(false));
+    // Loops over taps that run four and eight times.
+    cases.extend(problem(storage, [1, 9, 6, 12], [4, 2, 1, 12], with(12, side)).all(false));
+    cases.extend(problem(storage, [1, 11, 4, 6], [8, 1, 1, 6], with(6, far)).all(false));
+    cases.extend(problem(storage, [1, 6, 11, 12], [2, 4, 1, 12], with(12, side)).all(false));
+    cases.extend(problem(storage, [1, 4, 13, 6], [1, 8, 1, 6], with(6, far)).all(false));
     cases
 }

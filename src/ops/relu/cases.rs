@@ -6,7 +6,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::Bf16] {
         // Several blocks of whole packs, a rest behind the last pack, nothing but a rest.
-        for count in [4096, 2053, 3] {
+        for count in [4096, 2053, 3, 1028] {
             cases.push(Case::new(format!("relu {count}"), storage, move |probe| {
                 // Every fifth is zero, where nothing flows back.
                 let values = probe.normal(count).into_iter().enumerate();
