@@ -2,7 +2,7 @@
 //! changed, is run through the cases of its kernel. At least 95 of 100 have to be caught, and each that is not stands in
 //! `mutation/survivors.toml` with the reason.
 //!
-//! `KD_MUTANTS` is how many mutants of each kernel are tried (3 without it), `KD_MUTANTS_SEED` which: then survivors are
+//! `KD_MUTANT` tries those mutants alone whose description contains it. `KD_MUTANTS` is how many mutants of each kernel are tried (3 without it), `KD_MUTANTS_SEED` which: then survivors are
 //! printed instead of looked up. `KD_MUTANTS_OF` limits the kernels to those whose name contains it.
 
 use std::collections::BTreeMap;
@@ -54,14 +54,16 @@ fn mutants_are_caught() {
     let names: Vec<&str> = names.filter(|name| !name.starts_with("golden_") && name.contains(&only)).collect();
     let count = number("KD_MUTANTS").unwrap_or(SAMPLE.0 as u64) as usize;
     let seed = number("KD_MUTANTS_SEED").unwrap_or(SAMPLE.1);
-    let fixed = count == SAMPLE.0 && seed == SAMPLE.1 && only.is_empty();
+    let wanted = std::env::var("KD_MUTANT").unwrap_or_default();
+    let fixed = wanted.is_empty() && count == SAMPLE.0 && seed == SAMPLE.1 && only.is_empty();
     let trials: Vec<Trial> = names
         .par_iter()
         .enumerate()
         .flat_map(|(place, name)| {
             let subject = Subject::new(name, &cases, INPUTS).unwrap_or_else(|error| panic!("{name}: {error}"));
             let mutants = subject.sample(count, seed + 1000 * place as u64, |class| !NUANCES.contains(&class));
-            mutants.into_iter().map(|mutant| subject.examine(mutant).unwrap()).collect::<Vec<_>>()
+            let mutants = mutants.into_iter().filter(|mutant| mutant.to_string().contains(&wanted));
+            mutants.map(|mutant| subject.examine(mutant).unwrap()).collect::<Vec<_>>()
         })
         .collect();
     let survivors: Vec<String> =

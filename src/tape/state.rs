@@ -82,7 +82,8 @@ impl StateLayout {
     pub fn declare(&mut self, name: impl Into<String>, dtype: DType, shape: impl Into<Shape>) -> StateId {
         let place = (Region::State, self.bytes);
         let entry = StateEntry { name: name.into(), dtype, shape: shape.into(), place };
-        self.bytes += aligned(entry.bytes());
+        // A byte of nobody's at least: who reads past a piece does not read the next one, and the simulator sees it.
+        self.bytes += aligned(entry.bytes() + 1);
         self.entries.push(entry);
         StateId(self.entries.len() as u32 - 1)
     }

@@ -224,6 +224,10 @@ fn first(storage: Storage) -> Vec<Case> {
         cases.push(problem(storage, [2, 17, 8, 3], [2, 3, 3, packs], TALL).fprop(true));
         cases.push(problem(storage, [2, 11, 17, 1], [3, 2, 1, odd], WIDE).fprop(false));
     }
+    // A padding that reaches beyond the kernel: whole results without a pixel.
+    let far = Conv2dOptions { padding: [3, 4], ..PLAIN };
+    cases.push(problem(storage, [1, 5, 6, 3], [3, 3, 3, 20], far).fprop(true));
+    cases.push(problem(storage, [1, 5, 6, 2], [3, 3, 2, 12], far).fprop(false));
     // Results that end at every row of a thread's own.
     for more in 0..8 {
         cases.push(problem(storage, [1, 3, 11 + more, 2], [1, 2, 2, 12], PLAIN).fprop(false));
@@ -263,6 +267,7 @@ fn depthwise(storage: Storage) -> Vec<Case> {
     // Results that end at every place of a strip.
     for more in 0..4 {
         cases.push(problem(storage, [1, 3, 5 + more, 8], [3, 3, 1, 8], with(8, side)).fprop(false));
+        cases.push(problem(storage, [1, 3, 5 + more, 8], [3, 3, 1, 8], with(8, side)).dgrad(true));
         cases.push(problem(storage, [1, 5, 9 + more, 8], [3, 3, 1, 8], with(8, half)).fprop(true));
     }
     // Several blocks.

@@ -204,6 +204,10 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         (layer([2, 9, 8, 2056], [5, 3], 8, one), Dgrad, Addend),
         (layer([1, 5, 8, 4104], [1, 1], 8, one), Dgrad, Nothing),
         (layer([1, 7, 10, 4104], [1, 1], 8, one), Dgrad, Nothing),
+        // Sums of more stages than are kept, behind the last pixel in each quarter of a tile.
+        (layer([1, 5, 8, 4104], [1, 1], 136, one), Dgrad, Nothing),
+        (layer([2, 9, 8, 2056], [1, 1], 136, one), Dgrad, Nothing),
+        (layer([1, 10, 11, 4104], [1, 1], 136, one), Dgrad, Nothing),
         (layer([1, 19, 19, 1032], [2, 2], 32, two), Dgrad, Nothing),
         (layer([5, 9, 8, 24], [3, 3], 72, one), Wgrad, Bias),
         (layer([6, 9, 15, 40], [2, 2], 40, two), Wgrad, Nothing),
