@@ -198,7 +198,7 @@ fn requests_that_do_not_fit_are_explained() {
     check("resnet8", teacher, "data", &[], &["do not fit the model", "trained as tiny"]);
     check("resnet9", teacher, "data", &[], &["no model is called `resnet9`"]);
     check("tiny.toml", teacher, "data", &["--batch", "0"], &["--batch"]);
-    check("tiny.toml", teacher, "data", &["--device", "cuda"], &["without the device `cuda`"]);
+    check("tiny.toml", teacher, "data", &["--device", "cuda:77"], &["GPU"]);
 }
 
 #[test]

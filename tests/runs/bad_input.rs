@@ -54,7 +54,7 @@ fn configs() {
     refused(&school, &["school.tmol"], &["school.tmol"]);
     refused(&school, &["fashion-clasroom"], &["did you mean the preset `fashion-classroom`?"]);
     refused(&school, &["data"], &["data is a folder, not a config"]);
-    refused(&school, &["school.toml", "--device", "cuda"], &["built without the device `cuda`", "--device cpu"]);
+    refused(&school, &["school.toml", "--device", "cuda:77"], &["GPU"]);
     refused(&school, &["school.toml", "--device", "gpu"], &["--device", "auto, cpu, cuda"]);
     refused(&school, &["school.toml", "--epochs", "0"], &["--epochs"]);
     refused(&school, &["school.toml", "--threads", "0"], &["--threads"]);
