@@ -31,7 +31,7 @@ fn every_kernel_passes_and_none_is_left_out() {
 fn requests_that_cannot_be_met_are_refused() {
     for (arguments, words) in [
         (["--device", "cpu"], "doctor checks the kernels of GPUs"),
-        (["no-such-kernel", "--device=sim"], "no kernel and no case has a name with `no-such-kernel`"),
+        (["no-such-kernel", "--device=sim"], "no kernel, no case and no wrapper has a name with `no-such-kernel`"),
     ] {
         let output = doctor(&arguments);
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
