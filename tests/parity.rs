@@ -299,8 +299,10 @@ fn the_user_may_choose_type_and_tolerance() {
     assert!(text(&output.stdout).contains("not judged here"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("1 not judged here"), "{}", text(&output.stderr));
     assert_eq!(run(&[&shuffle, "--dtype", "f32", "--rtol", "1e-2", "--atol", "1e-3"]).status.code(), Some(0));
-    let output = run(&[&kd, "--device", "sim"]);
+    assert_eq!(run(&[&kd, "--device", "sim"]).status.code(), Some(0));
+    let output = run(&[&kd, "--device", "sim", "--dtype", "f64"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("computes in f32"), "{}", text(&output.stderr));
 }
 
 #[test]
