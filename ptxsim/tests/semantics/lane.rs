@@ -1,7 +1,7 @@
 //! One warp that runs some instructions, lane by lane on inputs of its own.
 
 use ptxsim::ast::Module;
-use ptxsim::{Checks, Fault, FaultKind, GlobalMemory, Launch, Options, Program};
+use ptxsim::{Checks, Fault, GlobalMemory, Launch, Options, Program};
 
 /// Runs one warp. Lane `l` finds `inputs[l]` in `%a`, `%b`, `%c` (32 bits), `%ha`, `%hb` (16 bits) and `%la`, `%lb`,
 /// `%lc` (64 bits), and leaves its result in `%y` and `%ly`; the other one stays zero.

@@ -2,7 +2,7 @@
 
 use ptxsim::FaultKind;
 
-use crate::lane::{floats, ran, run, words};
+use crate::lane::{ran, run, words};
 
 /// Manual, `shfl.sync`: the lane that is read, and whether it lies in the segment.
 fn source_lane(mode: &str, lane: u32, b: u32, c: u32) -> (u32, bool) {
