@@ -79,10 +79,14 @@ impl Plan {
     /// Plans `tape` for `processor`; work whose results nobody reads is left out.
     ///
     /// # Errors
-    /// If the processor cannot do it: bf16 on the CPU, or an operation without a kernel for its types.
+    /// If the processor cannot do it: bf16 on the CPU, an operation without a kernel for its types, or on a GPU a tensor of
+    /// 2^31 elements.
     pub fn on(processor: &Processor, tape: &Tape, layout: &StateLayout) -> Result<Self> {
         if processor.gpu().is_none() && tape.storage() == DType::BF16 {
             return Err(Error::failed("the CPU does not compute in bf16"));
+        }
+        if processor.gpu().is_some() {
+            countable(tape)?;
         }
         let (steps, kept, written, bytes) = Self::layout(processor.gpu().is_some(), tape, layout);
         let program = match processor {
@@ -358,6 +362,21 @@ impl Step {
 pub fn launches(tape: &Tape, layout: &StateLayout) -> Result<Vec<Launch>> {
     let (steps, ..) = Plan::layout(true, tape, layout);
     Ok(Program::of(&steps)?.into_launches())
+}
+
+/// Kernels count elements in 31 bits, so that no comparison of places or sizes can meet a sign; the bytes of a data set,
+/// which are found by image, are not counted.
+fn countable(tape: &Tape) -> Result<()> {
+    const MOST: usize = 1 << 31;
+    let countable = |value: &super::Value| value.dtype == DType::U8 || value.shape.count() < MOST;
+    match tape.values.iter().find(|value| !countable(value)) {
+        None => Ok(()),
+        Some(value) => Err(Error::request(format!(
+            "a tensor of {} has 2^31 elements or more, too many for a GPU's kernels",
+            value.shape
+        ))
+        .help("choose a smaller batch_size")),
+    }
 }
 
 /// Which nodes lead to something that is kept or written to state.

@@ -53,3 +53,22 @@ fn a_view_of_another_count_is_refused() {
     let x = tape.state(&layout, id);
     assert!(tape.view(x, [5]).unwrap_err().to_string().contains("12 elements are not 5"));
 }
+
+#[test]
+fn tensors_that_kernels_cannot_count_are_refused() {
+    let device = std::sync::Arc::new(crate::gpu::sim::Sim::new(crate::gpu::sim::SimOptions::default()));
+    let processor = crate::gpu::Processor::Gpu(device);
+    let plan = |count: usize| {
+        let mut layout = StateLayout::new();
+        let id = layout.declare("x", DType::F32, [1 << 10, count]);
+        let mut tape = Tape::new(DType::F32);
+        let x = tape.state(&layout, id);
+        let sum = tape.add(x, x).unwrap();
+        tape.keep(sum);
+        Plan::on(&processor, &tape, &layout).map(|_| ())
+    };
+    plan((1 << 21) - 1).unwrap();
+    let error = plan(1 << 21).unwrap_err();
+    assert!(error.to_string().contains("[1024, 2097152]"), "{error}");
+    assert_eq!(error.exit_status(), 2);
+}
