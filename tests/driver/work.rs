@@ -114,7 +114,7 @@ fn a_graph_does_its_work_when_it_is_replayed_and_not_before() {
 fn streams_wait_for_each_other_by_events() {
     let stand_in = StandIn::new(Machine::default());
     let device = open();
-    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (first, second) = (device.main_stream(), device.stream(0).unwrap());
     let (a, b) = (ramp(&device, 3072, 0.0), ramp(&device, 3072, 1.0));
     let launch = |count| add(a.address(), b.address(), a.address(), count);
     let order = |stand_in: &StandIn| -> Vec<usize> {
@@ -143,7 +143,7 @@ fn streams_wait_for_each_other_by_events() {
 fn a_capture_goes_over_to_streams_that_wait_for_its_events() {
     let stand_in = StandIn::new(Machine::default());
     let device = open();
-    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (first, second) = (device.main_stream(), device.stream(0).unwrap());
     let (a, b) = (ramp(&device, 4, 0.0), ramp(&device, 4, 1.0));
     let launch = add(a.address(), b.address(), a.address(), 4);
     let capture = |joined: bool| {
