@@ -66,7 +66,9 @@ impl Progress {
                 self.line(&format!("memory   {} planned, {} of data", bytes(*planned_bytes), bytes(*data_bytes)));
                 self.line(&format!("folder   {folder}"));
             }
-            Event::Stage { number, phase, seed, learners, epochs, steps_per_epoch, done, operations, lanes, .. } => {
+            Event::Stage {
+                number, phase, seed, learners, epochs, steps_per_epoch, done, operations, lanes, ..
+            } => {
                 let what = match phase {
                     Phase::Pretrain => "pretraining",
                     Phase::Distil => "student by",

@@ -57,9 +57,8 @@ impl Placement {
             let bytes = aligned(workspace(step));
             made.lives.push(Life { bytes, usage: Use::by(order, step), offset: 0 });
         }
-        let in_arena = |index: usize| {
-            index >= values || (made.owner[index] == index && tape.values[index].home == Home::Arena)
-        };
+        let in_arena =
+            |index: usize| index >= values || (made.owner[index] == index && tape.values[index].home == Home::Arena);
         let placed = (0..made.lives.len()).filter(|index| in_arena(*index)).collect();
         made.bytes = place(&mut made.lives, order, placed);
         made

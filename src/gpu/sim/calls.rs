@@ -7,6 +7,8 @@ use std::ops::Sub;
 pub struct Calls {
     /// Allocations of memory.
     pub allocations: u64,
+    /// Memory that was given back.
+    pub frees: u64,
     /// Copies to the device.
     pub uploads: u64,
     /// Copies from the device. The host waits for each.
@@ -30,6 +32,7 @@ impl Sub for Calls {
     fn sub(self, earlier: Self) -> Self {
         Self {
             allocations: self.allocations - earlier.allocations,
+            frees: self.frees - earlier.frees,
             uploads: self.uploads - earlier.uploads,
             downloads: self.downloads - earlier.downloads,
             fills: self.fills - earlier.fills,

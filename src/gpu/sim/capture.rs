@@ -122,7 +122,8 @@ impl Recorded {
     /// Looks for two launches that may run at once although one of them may write what the other uses.
     pub fn check_races(&self) -> Result<()> {
         let before = self.before();
-        let mut uses: Vec<Use<'_>> = self.launches.iter().enumerate().flat_map(|(index, one)| uses(index, one)).collect();
+        let mut uses: Vec<Use<'_>> =
+            self.launches.iter().enumerate().flat_map(|(index, one)| uses(index, one)).collect();
         uses.sort_by_key(|one| (one.start, one.end, one.launch));
         // Of those that began, the ones that may reach the next begin.
         let mut open: Vec<Use<'_>> = Vec::new();
@@ -163,7 +164,8 @@ struct Use<'a> {
 fn uses(index: usize, launch: &Launch) -> impl Iterator<Item = Use<'_>> {
     let views = launch.views.iter().map(|view| (view.address, view.bytes, view.writable, view.label.as_str()));
     // Undefined bytes are as good as written: nobody else may have anything there.
-    let undefined = launch.undefined.iter().map(|(address, bytes)| (*address, *bytes, true, "its outputs or workspace"));
+    let undefined =
+        launch.undefined.iter().map(|(address, bytes)| (*address, *bytes, true, "its outputs or workspace"));
     views.chain(undefined).filter(|(_, bytes, ..)| *bytes > 0).map(move |(start, bytes, writes, label)| Use {
         start,
         end: start + bytes as u64,

@@ -230,7 +230,10 @@ impl Device for Sim {
     }
 
     fn free(&self, address: u64) {
-        self.inside().allocated.remove(&address);
+        let mut inside = self.inside();
+        inside.calls.frees += 1;
+        inside.allocated.remove(&address);
+        drop(inside);
         // Only addresses that were allocated come here.
         let _ = self.memory.free(address);
     }
