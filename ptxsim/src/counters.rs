@@ -56,6 +56,37 @@ pub enum Work {
     Other,
 }
 
+impl Work {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Float32 => "float32",
+            Self::Fma32 => "fma",
+            Self::Float64 => "float64",
+            Self::Half => "half",
+            Self::Special => "special",
+            Self::Convert => "convert",
+            Self::Compare => "compare",
+            Self::Move => "move",
+            Self::LoadConstant => "load_constant",
+            Self::LoadGlobal => "load_global",
+            Self::StoreGlobal => "store_global",
+            Self::LoadShared => "load_shared",
+            Self::StoreShared => "store_shared",
+            Self::Local => "local",
+            Self::Atomic => "atomic",
+            Self::AsyncCopy => "cp_async",
+            Self::LoadMatrix => "ldmatrix",
+            Self::Matrix => "mma",
+            Self::Warp => "warp",
+            Self::Barrier => "barrier",
+            Self::Branch => "branch",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Requests to global memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {

@@ -1,9 +1,14 @@
 //! How fast kernels and whole training steps are on this machine, next to what its arithmetic and memory allow.
 
+pub mod cold;
+pub mod counts;
 pub mod kernel;
+pub mod ledger;
 pub mod machine;
+pub mod occupancy;
 pub mod profile;
 pub mod step;
+pub mod suite;
 pub mod timing;
 
 use serde::Serialize;
@@ -12,11 +17,12 @@ use crate::config::{Precision, presets};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::zoo;
+use crate::ops::workloads::workloads;
 use crate::train::records::Phase;
 use kernel::KernelCase;
 use machine::Machine;
 use profile::ProfileLine;
-use timing::Effort;
+use timing::{Effort, Times};
 
 /// The nets whose training steps are measured when nothing else is asked for.
 pub const NETS: [&str; 8] =
@@ -53,6 +59,13 @@ pub enum Benchmark {
     },
     /// One layer's passes.
     Kernel(KernelCase),
+    /// Every kernel of a workload ([`crate::ops::workloads`]) on its own; for GPUs.
+    Workload {
+        /// Its name.
+        workload: String,
+        /// Images.
+        batch: usize,
+    },
 }
 
 /// What was measured of a [`Benchmark`].
@@ -87,9 +100,30 @@ pub struct Entry {
     pub profile: Vec<ProfileLine>,
 }
 
+impl Entry {
+    /// Of work that took `times`, `flops` and `bytes` each time.
+    fn of_kernel(name: String, times: &Times, flops: u64, bytes: u64, machine: &Machine, precision: Precision) -> Self {
+        // Events have steps, of which a small kernel may take none.
+        let median = times.median().max(1e-9);
+        Self {
+            name,
+            images_per_second: None,
+            median_ms: times.median() * 1e3,
+            fastest_ms: times.fastest() * 1e3,
+            replays: times.count(),
+            gflops: (flops > 0).then(|| flops as f64 / median / 1e9),
+            gigabytes_per_second: Some(bytes as f64 / median / 1e9),
+            share_of_roofline: machine.least_seconds(precision, flops, bytes) / median,
+            planned_bytes: None,
+            profile: Vec::new(),
+        }
+    }
+}
+
 impl Benchmark {
     /// Its name: `train-step/<model>/b<batch>/<precision>`, `classroom-step/<preset>/b<batch>/<precision>`,
-    /// `pretrain-step/<preset>/b<batch>/<precision>` or `kernel/<pass>/<shape>/b<batch>/f32`.
+    /// `pretrain-step/<preset>/b<batch>/<precision>`, `kernel/<pass>/<shape>/b<batch>/<precision>` or
+    /// `workload/<workload>/b<batch>`.
     pub fn name(&self) -> String {
         match self {
             Self::TrainStep { model, batch, precision } => format!("train-step/{model}/b{batch}/{}", precision.name()),
@@ -98,34 +132,53 @@ impl Benchmark {
                 format!("{kind}/{preset}/b{batch}/{}", precision.name())
             }
             Self::Kernel(case) => case.name(),
+            Self::Workload { workload, batch } => format!("workload/{workload}/b{batch}"),
         }
     }
 
-    /// Measures it.
+    /// Measures it: one entry, of a workload one for each of its kernels. A GPU is timed by its own events; kernels there
+    /// with a cold L2 cache.
     ///
     /// # Errors
     /// If what is measured cannot be built, for instance because the batch is too large.
-    pub fn measure(&self, processor: &Processor, machine: &Machine, effort: Effort, profile: bool) -> Result<Entry> {
-        match self {
+    pub fn measure(
+        &self,
+        processor: &Processor,
+        machine: &Machine,
+        effort: Effort,
+        profile: bool,
+    ) -> Result<Vec<Entry>> {
+        let entry = match self {
             Self::TrainStep { model, batch, precision } => {
                 let stage = step::train_step(processor, model, *batch, *precision)?;
-                step::measure(self.name(), stage, *batch, machine, effort, profile)
+                step::measure(self.name(), stage, processor, machine, effort, profile)
             }
             Self::ClassroomStep { phase, preset, batch, precision } => {
                 let stage = step::classroom_step(processor, *phase, preset, *batch, *precision)?;
-                step::measure(self.name(), stage, *batch, machine, effort, profile)
+                step::measure(self.name(), stage, processor, machine, effort, profile)
             }
             Self::Kernel(case) => case.measure(processor, machine, effort),
-        }
+            Self::Workload { workload, batch } => {
+                let case = workloads(*batch).into_iter().find(|case| case.name == *workload);
+                let case = case.ok_or_else(|| Error::request(format!("there is no workload `{workload}`")))?;
+                return cold::workload(&case, &self.name(), processor, machine, effort);
+            }
+        };
+        Ok(vec![entry?])
     }
 }
 
 /// The benchmarks whose names contain `filter`: of the standard ones, else of those for all models and presets, the
-/// training of their mentors among them. Kernels are measured in float32 alone.
+/// training of their mentors among them, and for a GPU the workloads.
 ///
 /// # Errors
 /// If there is none.
-pub fn select(filter: Option<&str>, batch: Option<usize>, precision: Precision) -> Result<Vec<Benchmark>> {
+pub fn select(
+    filter: Option<&str>,
+    batch: Option<usize>,
+    precision: Precision,
+    on_gpu: bool,
+) -> Result<Vec<Benchmark>> {
     let filter = filter.unwrap_or("");
     let chosen = |all: Vec<Benchmark>| -> Vec<Benchmark> {
         all.into_iter().filter(|benchmark| benchmark.name().contains(filter)).collect()
@@ -136,7 +189,10 @@ pub fn select(filter: Option<&str>, batch: Option<usize>, precision: Precision) 
         return Ok(standard);
     }
     let all_presets: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
-    let every = of(zoo::names(), &all_presets, &[Phase::Distil, Phase::Pretrain], batch, precision)?;
+    let mut every = of(zoo::names(), &all_presets, &[Phase::Distil, Phase::Pretrain], batch, precision)?;
+    if on_gpu {
+        every.extend(cold::benchmarks(batch.unwrap_or(BATCH)));
+    }
     let names: Vec<String> = every.iter().map(Benchmark::name).collect();
     let found = chosen(every);
     if found.is_empty() {
@@ -164,8 +220,6 @@ fn of(
             all.push(Benchmark::ClassroomStep { phase, preset: preset.to_string(), batch, precision });
         }
     }
-    if precision == Precision::F32 {
-        all.extend(kernel::cases(&NETS, batch.unwrap_or(BATCH))?.into_iter().map(Benchmark::Kernel));
-    }
+    all.extend(kernel::cases(&NETS, batch.unwrap_or(BATCH), precision)?.into_iter().map(Benchmark::Kernel));
     Ok(all)
 }

@@ -14,7 +14,7 @@ pub mod sim;
 use std::fmt;
 use std::sync::Arc;
 
-pub use device::{Buffer, Device, EventId, Graph, GraphId, Launch, MemoryInfo, StreamId, View};
+pub use device::{Buffer, Device, EventId, Graph, GraphId, Launch, Limits, MemoryInfo, StreamId, View};
 
 /// Where plans run.
 #[derive(Clone, Debug, Default)]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ptxsim::{Checks, Counters, GlobalMemory, Options, Program};
 
@@ -74,6 +75,11 @@ struct Recorded {
     graphs: HashMap<u32, Arc<Vec<Launch>>>,
     next: u32,
     launched: u64,
+    /// Instructions of warps so far, and at each event.
+    instructions: u64,
+    events: HashMap<u32, u64>,
+    /// Whether all events have happened: the next one makes the others forgotten.
+    happened: bool,
     allocated: HashMap<u64, u64>,
     counters: Vec<(String, Counters)>,
 }
@@ -141,6 +147,7 @@ impl Sim {
             counters: self.options.counters,
         };
         let counters = kernel.launch(&self.memory, &request, &options).map_err(failed)?;
+        self.recorded().instructions += counters.warp_instructions;
         if self.options.counters {
             self.recorded().counters.push((launch.kernel.clone(), counters));
         }
@@ -226,7 +233,21 @@ impl Device for Sim {
     fn record(&self, _stream: StreamId) -> Result<EventId> {
         let mut recorded = self.recorded();
         recorded.next += 1;
-        Ok(EventId(recorded.next))
+        if std::mem::take(&mut recorded.happened) {
+            recorded.events.clear();
+        }
+        let (event, instructions) = (recorded.next, recorded.instructions);
+        recorded.events.insert(event, instructions);
+        Ok(EventId(event))
+    }
+
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
+        let recorded = self.recorded();
+        let at = |event: EventId| {
+            let found = recorded.events.get(&event.0).copied();
+            found.ok_or_else(|| Error::failed(format!("sim: there is no event {}", event.0)))
+        };
+        Ok(Duration::from_nanos(at(to)?.saturating_sub(at(from)?)))
     }
 
     fn wait(&self, _stream: StreamId, _event: EventId) -> Result<()> {
@@ -260,6 +281,7 @@ impl Device for Sim {
     }
 
     fn synchronize(&self) -> Result<()> {
+        self.recorded().happened = true;
         self.alive()
     }
 }

@@ -26,7 +26,7 @@ pub use arena::Arena;
 pub use frame::Frame;
 pub use launcher::{Argument, Launch, Launcher, Place};
 pub use operation::{Operation, Signature};
-pub use plan::{OpTime, Plan, launches};
+pub use plan::{OpTime, Plan, Shown, launches};
 pub use state::{State, StateId, StateLayout};
 
 use crate::error::{Error, Result};

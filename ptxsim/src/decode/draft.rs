@@ -91,7 +91,16 @@ impl<'a, 'm> Draft<'a, 'm> {
             choice: 0,
             index,
         };
-        Draft { instruction, registers, code, slots: Vec::new(), work: Work::Other, multiply_adds: 0, copies: false, modifier: 0 }
+        Draft {
+            instruction,
+            registers,
+            code,
+            slots: Vec::new(),
+            work: Work::Other,
+            multiply_adds: 0,
+            copies: false,
+            modifier: 0,
+        }
     }
 
     /// The next modifier, not taken.
