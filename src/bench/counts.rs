@@ -15,15 +15,35 @@ use crate::gpu::sim::{Sim, SimOptions};
 use crate::gpu::{Device, Launch};
 use crate::ops::workloads::{COUNTED_BATCH, workloads};
 
-/// How many times the least sectors of its blocks a kernel that is bound by memory may touch.
-pub const MOST_TOUCHED: f64 = 1.15;
+/// How many times the least sectors a kernel that is bound by memory may move: its blocks, each sector once per block, over
+/// those that the launch has to move; and its requests over what its blocks have to move.
+pub const MOST_MOVED: f64 = 1.15;
+
+/// Kernels that are bound by memory and do not keep to [`MOST_MOVED`]: which of the two, and why.
+const EXCEPTIONS: [(&str, Moved, &str); 7] = [
+    ("batch_f32", Moved::Blocks, "every block reads the table of normalised bytes (3 KB)"),
+    ("batch_bf16", Moved::Blocks, "every block reads the table of normalised bytes (1.5 KB)"),
+    ("batch_", Moved::Requests, "it reads single bytes of rows that begin anywhere, and looks each of them up"),
+    ("avg_pool_", Moved::Requests, "windows overlap: what neighbours share they read from the first cache"),
+    ("max_pool_gradient_", Moved::Requests, "a window's pixels all look at the window and the pixels before them"),
+    ("channel_shuffle_", Moved::Requests, "it gathers single elements, whose neighbours it takes in the next request"),
+    ("copy_columns_", Moved::Requests, "rows of 58 channels do not begin with sectors"),
+];
+
+/// What is compared with what it could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    /// Blocks' sectors with the launch's.
+    Blocks,
+    /// Requests' sectors with the blocks'.
+    Requests,
+}
 
 /// What bounds a kernel, and so what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Reads and writes whole tensors and computes little: memory bounds it. It may touch [`MOST_TOUCHED`] times the
-    /// sectors that its blocks have to move, each once.
+    /// Reads and writes whole tensors and computes little: memory bounds it. It may move [`MOST_MOVED`] times the least.
     Memory,
     /// Multiplies on tensor cores. Its main loop may have no bank conflicts, and its global loads use whole sectors
     /// (where channels come in packs).
@@ -225,23 +245,35 @@ impl Counts {
     pub fn faults(&self, kernel: &str) -> Vec<String> {
         let mut faults = Vec::new();
         match self.class {
-            Class::Memory if !(self.touched_over_blocks() <= MOST_TOUCHED) => faults.push(format!(
-                "{kernel} touches {:.3} times the least sectors of its blocks; {MOST_TOUCHED} are allowed",
-                self.touched_over_blocks()
-            )),
-            Class::Tensor => {
-                let Conflicts { ldmatrix, cp_async, load, .. } = self.conflicts;
-                // Results pass through shared memory once, behind the main loop, by ld.shared and st.shared; only where
-                // ldmatrix cannot turn a matrix (TF32 across the reduction) does the main loop use ld.shared.
-                if ldmatrix + cp_async > 0 {
+            Class::Memory => {
+                let excepted = |moved| EXCEPTIONS.iter().any(|(name, of, _)| kernel.starts_with(name) && *of == moved);
+                let (blocks, requests) = (self.blocks_over_least(), self.touched_over_blocks());
+                if !excepted(Moved::Blocks) && !(blocks <= MOST_MOVED) {
                     faults.push(format!(
-                        "{kernel} has bank conflicts in its main loop: {ldmatrix} of ldmatrix, {cp_async} of cp.async"
+                        "{kernel}: its blocks move {blocks:.3} times the least; {MOST_MOVED} is allowed"
                     ));
                 }
-                if load > 0 {
-                    faults.push(format!("{kernel} has {load} bank conflicts of ld.shared"));
+                if !excepted(Moved::Requests) && !(requests <= MOST_MOVED) {
+                    faults.push(format!(
+                        "{kernel}: its requests touch {requests:.3} times what its blocks have to move; {MOST_MOVED} is \
+                         allowed"
+                    ));
                 }
-                if !kernel.contains("_any_") && self.loads.touched > self.loads.full {
+            }
+            Class::Tensor => {
+                let Conflicts { ldmatrix, cp_async, load, .. } = self.conflicts;
+                // Channels that are no packs are filled in by pairs and single elements.
+                let packs = !kernel.contains("_any_");
+                // The main loop reads by ldmatrix; TF32 also by ld.shared, where ldmatrix would have to turn it. In bf16
+                // ld.shared comes behind the main loop, where results are written.
+                let load = if kernel.contains("tf32") { load } else { 0 };
+                if ldmatrix + load > 0 || packs && cp_async > 0 {
+                    faults.push(format!(
+                        "{kernel} has bank conflicts in its main loop: {ldmatrix} of ldmatrix, {cp_async} of cp.async, \
+                         {load} of ld.shared"
+                    ));
+                }
+                if packs && self.loads.touched > self.loads.full {
                     faults.push(format!(
                         "{kernel} loads {} sectors where {} would hold what it asks for",
                         self.loads.touched, self.loads.full
@@ -254,31 +286,31 @@ impl Counts {
     }
 }
 
-/// The kernels of the binary whose name contains `filter`, but for those that only try instructions (`golden_`).
-pub fn kernel_names(filter: &str) -> Vec<&'static str> {
+/// The kernels of the binary, sorted, but for those that only try instructions (`golden_`).
+pub fn kernel_names() -> Vec<&'static str> {
     let all = kernels::kernel_names().map(|(kernel, _)| kernel);
-    let mut names: Vec<&str> = all.filter(|name| !name.starts_with("golden_") && name.contains(filter)).collect();
+    let mut names: Vec<&str> = all.filter(|name| !name.starts_with("golden_")).collect();
     names.sort_unstable();
     names
 }
 
-/// Counts every kernel whose name contains `filter`: of all its launches in the workloads, the one with the most
+/// Counts every kernel that is `wanted`, by its name: of all its launches in the workloads, the one with the most
 /// instructions. Equal binaries give equal counts, on every machine.
 ///
 /// # Errors
 /// If a workload cannot be recorded or a kernel does something wrong.
-pub fn count(filter: &str) -> Result<BTreeMap<String, Counts>> {
+pub fn count(wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, Counts>> {
     let sim = Arc::new(Sim::new(SimOptions { counters: true, ..SimOptions::default() }));
     let device: Arc<dyn Device> = sim.clone();
     let mut heaviest: BTreeMap<String, Counts> = BTreeMap::new();
     for workload in workloads(COUNTED_BATCH) {
         let recorded = Recorded::on_device(&workload, 1, &device)?;
-        if !recorded.kernels().iter().any(|kernel| kernel.contains(filter)) {
+        if !recorded.kernels().iter().any(|kernel| wanted(kernel)) {
             continue;
         }
         recorded.each_launch(|shown| {
             device.launch(device.main_stream(), shown.launch)?;
-            for (kernel, counters) in sim.take_counters().into_iter().filter(|(kernel, _)| kernel.contains(filter)) {
+            for (kernel, counters) in sim.take_counters().into_iter().filter(|(kernel, _)| wanted(kernel)) {
                 let found = Counts::new(&workload.name, shown.launch, shown.flops, &counters);
                 let all = |counts: &Counts| counts.instructions["all"];
                 if heaviest.get(&kernel).is_none_or(|before| all(before) < all(&found)) {

@@ -25,6 +25,9 @@ const HEADER: &str = "\
 #                 multiprocessor at once
 ";
 
+/// Architectures whose registers are committed: those that ./test makes machine code for.
+pub const PINNED: [&str; 2] = ["sm_80", "sm_90a"];
+
 /// What a kernel costs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
@@ -55,17 +58,32 @@ pub struct Difference {
 }
 
 impl Ledger {
-    /// Counts the kernels whose name contains `filter`.
+    /// Counts the kernels that are `wanted`, by their names.
     ///
     /// # Errors
     /// If a kernel cannot be counted.
-    pub fn of(filter: &str) -> Result<Self> {
-        let counted = super::counts::count(filter)?;
+    pub fn of(wanted: impl Fn(&str) -> bool) -> Result<Self> {
+        let counted = super::counts::count(wanted)?;
         let costs = |(kernel, counts): (String, Counts)| {
             let held = occupancy::held(&kernel, &counts);
             (kernel, Costs { counts, held })
         };
         Ok(Self { nvrtc: compiler(), kernels: counted.into_iter().map(costs).collect() })
+    }
+
+    /// As it is committed: of the pinned architectures alone.
+    ///
+    /// # Errors
+    /// If the binary has no machine code for one of them.
+    pub fn pinned(mut self) -> Result<Self> {
+        for (kernel, costs) in &mut self.kernels {
+            costs.held.retain(|arch, _| PINNED.contains(&arch.as_str()));
+            if let Some(arch) = PINNED.iter().find(|arch| !costs.held.contains_key(**arch)) {
+                return Err(Error::request(format!("this binary has no machine code of {kernel} for {arch}"))
+                    .help("build with KD_CUDA_ARCHS=80,90a, or a release without KD_CUDA_ARCHS"));
+            }
+        }
+        Ok(self)
     }
 
     /// Reads a file.

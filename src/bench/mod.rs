@@ -168,7 +168,19 @@ impl Benchmark {
     }
 }
 
-/// The benchmarks whose names contain `filter`: of the standard ones, else of those for all models and presets, the
+/// Whether `filter` fits a name: it contains the filter, where `*` stands for anything.
+pub fn fits(name: &str, filter: &str) -> bool {
+    let mut rest = name;
+    filter.split('*').all(|part| match rest.find(part) {
+        Some(at) => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+/// The benchmarks that `filter` fits: of the standard ones, else of those for all models and presets, the
 /// training of their mentors among them, and for a GPU the workloads.
 ///
 /// # Errors
@@ -181,7 +193,7 @@ pub fn select(
 ) -> Result<Vec<Benchmark>> {
     let filter = filter.unwrap_or("");
     let chosen = |all: Vec<Benchmark>| -> Vec<Benchmark> {
-        all.into_iter().filter(|benchmark| benchmark.name().contains(filter)).collect()
+        all.into_iter().filter(|benchmark| fits(&benchmark.name(), filter)).collect()
     };
     let models = NETS.iter().map(|net| net.to_string()).collect();
     let standard = chosen(of(models, &PRESETS, &[Phase::Distil], batch, precision)?);
@@ -222,4 +234,42 @@ fn of(
     }
     all.extend(kernel::cases(&NETS, batch.unwrap_or(BATCH), precision)?.into_iter().map(Benchmark::Kernel));
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_fit_parts_in_order() {
+        let name = "kernel/conv2d_fprop/32x32x16-16-k3-s1-g1/b64/bf16";
+        for filter in ["", "fprop", "kernel/*/b64/bf16", "kernel/conv2d_fprop/*", "*b64*"] {
+            assert!(fits(name, filter), "{filter}");
+        }
+        for filter in ["dgrad", "bf16*kernel", "kernel/*/b64/f32", "b64*b64"] {
+            assert!(!fits(name, filter), "{filter}");
+        }
+    }
+
+    // The lists of the suite are of what there is, and all of it can be measured.
+    #[test]
+    fn the_suite_has_every_classroom_and_net_at_every_batch() {
+        let names: Vec<String> = suite::gpu().unwrap().iter().map(Benchmark::name).collect();
+        for name in [
+            "classroom-step/classroomkd-MobileNetV2-ResNet50/b64/bf16",
+            "classroom-step/classroomkd-wrn_16_2-wrn_40_2/b512/tf32",
+            "pretrain-step/classroomkd-MobileNetV2-ResNet50/b512/f32",
+            "train-step/wrn_28_10/b2048/bf16",
+            "workload/add: 32x32x16 bf16/b64",
+            "kernel/conv2d_wgrad/32x32x160-160-k3-s1-g1/b512/bf16",
+        ] {
+            assert!(names.iter().any(|one| one == name), "{name}");
+        }
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len(), "names are unique");
+        let zoo = zoo::names();
+        assert!(suite::NETS.iter().all(|net| zoo.iter().any(|name| name == net)));
+        assert!(suite::select("cpu", None).is_err());
+        assert!(suite::select("gpu", Some("resnet21")).is_err());
+        assert_eq!(suite::select("gpu", Some("train-step/resnet20/*bf16")).unwrap().len(), 4);
+    }
 }

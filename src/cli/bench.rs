@@ -69,13 +69,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::request("--write is for what the simulator counts").help("add --device sim"));
     }
     let filter = arguments.filter.as_deref().unwrap_or("");
-    let kernels: Vec<String> = kernel_names("")
+    let kernels: Vec<String> = kernel_names()
         .into_iter()
         .map(|name| format!("kernel/{name}"))
-        .filter(|name| name.contains(filter))
+        .filter(|name| bench::fits(name, filter))
         .collect();
     if on_sim && arguments.suite.is_none() && !kernels.is_empty() {
         return bench_counts::run(arguments, &kernels);
+    }
+    let suite = arguments.suite.as_ref().map(|name| suite::select(name, arguments.filter.as_deref())).transpose()?;
+    if let Some(suite) = suite.as_ref().filter(|_| arguments.list) {
+        // A list needs no device.
+        return list(arguments, "any", suite);
     }
     let device = arguments.device.open()?;
     if device.gpu().is_none() && arguments.precision != Precision::F32 {
@@ -83,23 +88,32 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::request(format!("the cpu computes in f32 alone, but {name} is asked for"))
             .help("leave --precision out, or --device cuda, or --device sim"));
     }
+    if device.gpu().is_none() && suite.is_some() {
+        return Err(
+            Error::request("the suite gpu is measured on a GPU").help("--device cuda, or --list to see its names")
+        );
+    }
     let batch = arguments.batch.map(usize::from);
-    let benchmarks = match &arguments.suite {
-        Some(name) => suite::select(name, arguments.filter.as_deref())?,
+    let benchmarks = match suite {
+        Some(suite) => suite,
         None => bench::select(arguments.filter.as_deref(), batch, arguments.precision, device.gpu().is_some())?,
     };
     if arguments.list {
-        let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
-        if arguments.json {
-            return print_json(&json!({ "device": device.to_string(), "names": names }));
-        }
-        return print(&(names.join("\n") + "\n"));
+        return list(arguments, &device.to_string(), &benchmarks);
     }
     if arguments.cpu_time && arguments.threads != NonZeroUsize::new(1) {
         return Err(Error::request("--cpu-time measures one thread").help("add --threads 1"));
     }
     let pool = thread_pool(arguments.threads)?;
     pool.install(|| measure(arguments, &device, &benchmarks))
+}
+
+fn list(arguments: &Arguments, device: &str, benchmarks: &[Benchmark]) -> Result<()> {
+    let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
+    match arguments.json {
+        true => print_json(&json!({ "device": device, "names": names })),
+        false => print(&(names.join("\n") + "\n")),
+    }
 }
 
 fn measure(arguments: &Arguments, device: &Processor, benchmarks: &[Benchmark]) -> Result<()> {

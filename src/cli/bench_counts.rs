@@ -24,11 +24,10 @@ pub fn run(arguments: &Arguments, names: &[String]) -> Result<()> {
         };
     }
     let pool = thread_pool(arguments.threads)?;
-    // One name that contains another's is counted with it; what was not asked for is left out after.
-    let part = |name: &str| name.strip_prefix("kernel/").unwrap_or(name).to_string();
-    let filter = arguments.filter.as_deref().map(part).unwrap_or_default();
-    let ledger = pool.install(|| Ledger::of(&filter))?;
+    let wanted = |kernel: &str| names.iter().any(|name| name.strip_prefix("kernel/") == Some(kernel));
+    let ledger = pool.install(|| Ledger::of(wanted))?;
     if let Some(path) = &arguments.write {
+        let ledger = ledger.pinned()?;
         std::fs::write(path, ledger.text()).map_err(|error| Error::writing(path, error))?;
         return print(&format!("{}: {} kernels\n", path.display(), ledger.kernels.len()));
     }

@@ -5,7 +5,7 @@ use crate::tape::{Argument, Launcher};
 /// Threads of a block.
 const THREADS: usize = 256;
 /// Elements of a thread in one turn.
-const EACH: usize = 8;
+const EACH: usize = 4;
 /// Blocks that share one tensor at most: enough to fill a GPU, and few that find nothing to do in small tensors.
 const BLOCKS: usize = 64;
 
