@@ -17,7 +17,7 @@ use crate::tape::{Arena, Plan, Shown, State, StateLayout, Tape};
 use crate::tensor::DType;
 
 /// Bytes that are overwritten; the largest L2 has about half of it.
-const FLUSHED: usize = 256 << 20;
+pub(super) const FLUSHED: usize = 256 << 20;
 
 /// Empties the L2 cache of a GPU, and times what comes after.
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub struct Cold {
 }
 
 impl Cold {
-    /// For `processor`; none for the CPU.
+    /// For `processor`, by overwriting so many bytes; none for the CPU.
     ///
     /// # Errors
     /// If the GPU has no room for the buffer.
-    pub fn on(processor: &Processor) -> Result<Option<Self>> {
+    pub fn on(processor: &Processor, bytes: usize) -> Result<Option<Self>> {
         let Some(device) = processor.gpu() else { return Ok(None) };
         let (mut tape, layout) = (Tape::new(DType::F32), StateLayout::new());
-        let filled = tape.fill([FLUSHED / 4], 0.0);
+        let filled = tape.fill([bytes / 4], 0.0);
         tape.keep(filled);
         let plan = Plan::on(processor, &tape, &layout)?;
         let (arena, mut state) = (Arena::on(processor, plan.bytes())?, layout.allocate_on(processor)?);
@@ -77,7 +77,7 @@ pub(super) fn workload(
     machine: &Machine,
     effort: Effort,
 ) -> Result<Vec<Entry>> {
-    let (Some(device), Some(cold)) = (processor.gpu(), Cold::on(processor)?) else {
+    let (Some(device), Some(cold)) = (processor.gpu(), Cold::on(processor, FLUSHED)?) else {
         return Err(
             Error::request(format!("{name} is work for a GPU")).help("--device cuda, or --device sim to count it")
         );
@@ -119,4 +119,59 @@ fn precision(case: &Case) -> Precision {
 pub(super) fn benchmarks(batch: usize) -> Vec<Benchmark> {
     let all = crate::ops::workloads::workloads(batch).into_iter();
     all.map(|case| Benchmark::Workload { workload: case.name, batch }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::sim::{Sim, SimOptions};
+
+    // The simulator's time is the number of instructions: of the launch alone, whatever was overwritten before it.
+    #[test]
+    fn a_launch_is_timed_without_what_empties_the_cache() {
+        let device: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
+        let processor = Processor::Gpu(device.clone());
+        assert!(Cold::on(&Processor::Cpu, 4096).unwrap().is_none());
+        let case = crate::ops::workloads::workloads(2).into_iter().find(|case| case.name == "add: 32x32x16 f32").unwrap();
+        let mut times = Vec::new();
+        for bytes in [4096, 1 << 20] {
+            let cold = Cold::on(&processor, bytes).unwrap().unwrap();
+            Recorded::on_device(&case, 1, &device)
+                .unwrap()
+                .each_launch(|shown| {
+                    let (flops, moved) = work(shown);
+                    // Two tensors of 2 x 32 x 32 x 16 floats are read, one is written.
+                    assert_eq!((flops, moved), (0, 3 * 4 * 2 * 32 * 32 * 16));
+                    let one = cold.times(&[shown.launch], Duration::ZERO)?;
+                    let three = cold.times(&[shown.launch; 3], Duration::ZERO)?;
+                    times.push((one.median(), three.median()));
+                    Ok(())
+                })
+                .unwrap();
+        }
+        let (one, three) = times[0];
+        assert!(one > 1e-6 && one < 1e-4, "{times:?}");
+        assert!((three / one - 3.0).abs() < 1e-9, "{times:?}");
+        assert_eq!(times, [times[0]; 2]);
+    }
+
+    #[test]
+    fn steps_are_timed_between_their_ends() {
+        let device: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
+        let cold = Cold::on(&Processor::Gpu(device.clone()), 4096).unwrap().unwrap();
+        let mut steps = 0;
+        let times = Times::on_device(Duration::ZERO, &*device, || {
+            steps += 1;
+            device.launch(device.main_stream(), &cold.flush)
+        })
+        .unwrap();
+        // A round to warm up, and one that counts.
+        assert_eq!((times.count(), steps), (20, 40));
+        assert!(times.fastest() > 0.0 && times.fastest() == times.median());
+        // An event that is forgotten has no time.
+        let event = device.record(device.main_stream()).unwrap();
+        device.synchronize().unwrap();
+        let later = device.record(device.main_stream()).unwrap();
+        assert!(device.elapsed(event, later).is_err());
+    }
 }

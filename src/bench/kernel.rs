@@ -1,7 +1,7 @@
 //! One layer's pass at a time, on the shapes that the nets have.
 
 use super::Entry;
-use super::cold::Cold;
+use super::cold::{Cold, FLUSHED};
 use super::machine::Machine;
 use super::profile::bytes;
 use super::timing::{Effort, Times};
@@ -126,7 +126,7 @@ impl KernelCase {
     pub(super) fn measure(&self, processor: &Processor, machine: &Machine, effort: Effort) -> Result<Entry> {
         let (plan, mut state) = self.plan(processor)?;
         let mut arena = Arena::on(processor, plan.bytes())?;
-        if let Some(cold) = Cold::on(processor)? {
+        if let Some(cold) = Cold::on(processor, FLUSHED)? {
             return self.measure_on_gpu(&plan, &mut arena, &mut state, &cold, machine, effort);
         }
         // What goes before the pass in the plan only prepares for it.
