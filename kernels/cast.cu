@@ -16,11 +16,12 @@ constexpr u32 EACH = LANES<float>;
 
 template <typename To, typename From>
 DEVICE void cast(const Tensor* tensors) {
-    const Tensor own = tensors[blockIdx.y];
-    const From* from = static_cast<const From*>(own.from);
-    To* to = static_cast<To*>(own.to);
-    const u32 count = u32(own.count);
-    for (u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * EACH; start < count; start += gridDim.x * blockDim.x * EACH) {
+    const u32 count = u32(tensors[blockIdx.y].count);
+    u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * EACH;
+    if (start >= count) return;
+    const From* from = static_cast<const From*>(tensors[blockIdx.y].from);
+    To* to = static_cast<To*>(tensors[blockIdx.y].to);
+    for (; start < count; start += gridDim.x * blockDim.x * EACH) {
         if (start + EACH <= count) {
             Pack<From, EACH> given = load_pack<EACH>(from + start);
             Pack<To, EACH> made;

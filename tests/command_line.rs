@@ -167,6 +167,7 @@ fn the_simulator_counts_kernels() {
     assert_eq!((&entry["stores"]["touched"], &entry["class"]), (&16384.into(), &"memory".into()));
     let table = succeeds(&["bench", "--device", "sim", "kernel/conv_tensor_fprop_64x64"]);
     assert!(table.contains("conv_tensor_fprop_64x64_bf16") && table.contains("ldmatrix"), "{table}");
+    refused(&["bench", "--device", "sim", "kernel/conv2d_fprop/8x8x64-64-k3"], &["sim keeps no time"]);
     refused(&["bench", "--write", "x.toml", "--device", "cpu"], &["--device sim"]);
 }
 

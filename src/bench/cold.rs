@@ -132,7 +132,8 @@ mod tests {
         let device: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
         let processor = Processor::Gpu(device.clone());
         assert!(Cold::on(&Processor::Cpu, 4096).unwrap().is_none());
-        let case = crate::ops::workloads::workloads(2).into_iter().find(|case| case.name == "add: 32x32x16 f32").unwrap();
+        let case =
+            crate::ops::workloads::workloads(2).into_iter().find(|case| case.name == "add: 32x32x16 f32").unwrap();
         let mut times = Vec::new();
         for bytes in [4096, 1 << 20] {
             let cold = Cold::on(&processor, bytes).unwrap().unwrap();

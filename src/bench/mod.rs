@@ -148,6 +148,11 @@ impl Benchmark {
         effort: Effort,
         profile: bool,
     ) -> Result<Vec<Entry>> {
+        let keeps_time = processor.gpu().map_or(Ok(true), |gpu| gpu.limits().map(|limits| limits.is_some()))?;
+        if !keeps_time && matches!(self, Self::Kernel(_) | Self::Workload { .. }) {
+            return Err(Error::request(format!("{processor} keeps no time to measure {} with", self.name()))
+                .help("`kd-engine bench --device sim kernel/NAME` counts what a kernel does"));
+        }
         let entry = match self {
             Self::TrainStep { model, batch, precision } => {
                 let stage = step::train_step(processor, model, *batch, *precision)?;
