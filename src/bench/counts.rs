@@ -219,16 +219,17 @@ impl Counts {
         (self.loads.blocks + self.stores.blocks) as f64 / (self.loads.least + self.stores.least).max(1) as f64
     }
 
-    /// Sectors touched over the fewest that would hold what the requests ask for.
-    pub fn touched_over_full(&self) -> f64 {
-        (self.loads.touched + self.stores.touched) as f64 / (self.loads.full + self.stores.full).max(1) as f64
-    }
-
     fn times_the_least(&self, moved: Moved) -> f64 {
         match moved {
             Moved::Blocks => self.blocks_over_least(),
             Moved::Requests => self.touched_over_blocks(),
         }
+    }
+
+    /// Sectors of a request of a warp on average, touched and as few as would hold what it asks for.
+    pub fn sectors_per_request(&self) -> [f64; 2] {
+        let requests = (self.loads.requests + self.stores.requests).max(1) as f64;
+        [self.loads.touched + self.stores.touched, self.loads.full + self.stores.full].map(|all| all as f64 / requests)
     }
 
     /// Everything of which less is better, by name.

@@ -21,8 +21,8 @@ const HEADER: &str = "\
 # conflicts       passes over the banks of shared memory beyond the fewest, by instruction
 # products        of tensor cores: mma instructions, the multiply-adds they make, those that the convolution needs
 # instructions    of warps, by class
-# sm_*            registers of a thread, bytes of shared memory of a block, spilled bytes, blocks and warps of a
-#                 multiprocessor at once
+# held            on each architecture: registers of a thread, bytes of shared memory of a block, spilled
+#                 bytes, blocks and warps of a multiprocessor at once
 ";
 
 /// Architectures whose registers are committed: those that ./test makes machine code for.

@@ -136,6 +136,24 @@ impl Benchmark {
         }
     }
 
+    /// Whether it can be measured on `processor` at all.
+    ///
+    /// # Errors
+    /// For kernels on the simulator, which keeps no time, and workloads on the CPU.
+    pub fn check(&self, processor: &Processor) -> Result<()> {
+        let keeps_time = processor.gpu().map_or(Ok(true), |gpu| gpu.limits().map(|limits| limits.is_some()))?;
+        let for_gpus = matches!(self, Self::Workload { .. }) && processor.gpu().is_none();
+        if keeps_time && !for_gpus || matches!(self, Self::TrainStep { .. } | Self::ClassroomStep { .. }) {
+            return Ok(());
+        }
+        let name = self.name();
+        Err(Error::request(match for_gpus {
+            true => format!("{name} is work for a GPU"),
+            false => format!("{processor} keeps no time to measure {name} with"),
+        })
+        .help("`kd-engine bench --device sim kernel/NAME` counts what a kernel does"))
+    }
+
     /// Measures it: one entry, of a workload one for each of its kernels. A GPU is timed by its own events; kernels there
     /// with a cold L2 cache.
     ///
@@ -148,11 +166,6 @@ impl Benchmark {
         effort: Effort,
         profile: bool,
     ) -> Result<Vec<Entry>> {
-        let keeps_time = processor.gpu().map_or(Ok(true), |gpu| gpu.limits().map(|limits| limits.is_some()))?;
-        if !keeps_time && matches!(self, Self::Kernel(_) | Self::Workload { .. }) {
-            return Err(Error::request(format!("{processor} keeps no time to measure {} with", self.name()))
-                .help("`kd-engine bench --device sim kernel/NAME` counts what a kernel does"));
-        }
         let entry = match self {
             Self::TrainStep { model, batch, precision } => {
                 let stage = step::train_step(processor, model, *batch, *precision)?;

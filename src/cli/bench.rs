@@ -104,6 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.cpu_time && arguments.threads != NonZeroUsize::new(1) {
         return Err(Error::request("--cpu-time measures one thread").help("add --threads 1"));
     }
+    benchmarks.iter().try_for_each(|benchmark| benchmark.check(&device))?;
     let pool = thread_pool(arguments.threads)?;
     pool.install(|| measure(arguments, &device, &benchmarks))
 }

@@ -49,29 +49,31 @@ pub fn run(arguments: &Arguments, names: &[String]) -> Result<()> {
 
 /// What the columns are.
 const LEGEND: &str = "\
-touched    sectors of 32 bytes that requests touch, over those that the blocks have to move once
-blocks     the same of the blocks, over those that the launch has to move
-full       sectors touched, over as few as hold what each request asks for
-conflicts  of banks: ld.shared, st.shared, ldmatrix, cp.async
-products   multiply-adds of tensor cores, over those that are needed
-held       blocks and warps of a multiprocessor; registers of a thread, bytes of shared memory of a block
+touched      sectors of 32 bytes that requests touch, over those that the blocks have to move once
+blocks       the same of the blocks, over those that the launch has to move
+per request  sectors that a request of a warp touches, and as few as would hold what it asks for
+conflicts    of banks: ld.shared, st.shared, ldmatrix, cp.async
+products     multiply-adds of tensor cores, over those that are needed
+held         blocks and warps of a multiprocessor; registers of a thread, bytes of shared memory of a block
 ";
 
 /// A table of all kernels, for people.
 fn table(ledger: &Ledger) -> String {
     let archs: BTreeSet<&String> = ledger.kernels.values().flat_map(|costs| costs.held.keys()).collect();
-    let heading = ["kernel", "class", "touched", "blocks", "full", "conflicts", "products", "instructions", "barriers"];
+    let heading =
+        ["kernel", "class", "touched", "blocks", "per request", "conflicts", "products", "instructions", "barriers"];
     let heading = heading.into_iter().map(str::to_string);
     let mut rows = vec![heading.chain(archs.iter().map(|arch| format!("held {arch}"))).collect::<Vec<String>>()];
     for (kernel, Costs { counts, held }) in &ledger.kernels {
         let Conflicts { load, store, ldmatrix, cp_async } = counts.conflicts;
+        let [found, full] = counts.sectors_per_request();
         let products = counts.products.map(|products| products.made as f64 / products.needed.max(1) as f64);
         let mut row = vec![
             kernel.clone(),
             counts.class.to_string(),
             format!("{:.3}", counts.touched_over_blocks()),
             format!("{:.3}", counts.blocks_over_least()),
-            format!("{:.3}", counts.touched_over_full()),
+            format!("{found:.1} of {full:.1}"),
             format!("{load} {store} {ldmatrix} {cp_async}"),
             products.map(|products| format!("{products:.3}")).unwrap_or_default(),
             counts.instructions["all"].to_string(),
