@@ -131,26 +131,33 @@ pub fn preset_config(name: &str) -> Result<Config> {
     Config::parse(&format!("preset {name}"), preset.text, name, Path::new("/"), &Default::default())
 }
 
-/// Times replays of `stage`'s training step, and profiles some more if that is asked for.
+/// Times replays of `stage`'s training step, by the clock of a GPU where it runs on one, and profiles some more if that is asked for.
 pub(super) fn measure(
     name: String,
     mut stage: Stage,
-    batch: usize,
+    processor: &Processor,
     machine: &Machine,
     effort: Effort,
     with_profile: bool,
 ) -> Result<Entry> {
+    let (batch, precision) = (stage.config().batch_size, stage.config().precision);
     let steps = stage.steps_per_epoch();
     let mut step = 0;
     let mut next = || {
         step = (step + 1) % steps;
         step
     };
-    let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
+    let times = match processor.gpu() {
+        // A device without limits keeps no time: there the host's clock says how long trying takes.
+        Some(device) if device.limits()?.is_some() => {
+            Times::on_device(effort.step, &**device, || stage.step(0, next()))?
+        }
+        _ => Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?,
+    };
     let profile = match with_profile {
         true => {
             let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;
-            profile::aggregate(&replays, machine)
+            profile::aggregate(&replays, machine, precision)
         }
         false => Vec::new(),
     };
@@ -166,7 +173,7 @@ pub(super) fn measure(
         replays: times.count(),
         gflops: Some(flops as f64 / times.median() / 1e9),
         gigabytes_per_second: None,
-        share_of_roofline: machine.least_seconds(flops, 0) / times.median(),
+        share_of_roofline: machine.least_seconds(precision, flops, 0) / times.median(),
         planned_bytes: Some(stage.memory().bytes()),
         profile,
     })

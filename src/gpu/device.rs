@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Result;
 
@@ -28,6 +29,19 @@ pub struct MemoryInfo {
     pub free: u64,
     /// In all.
     pub total: u64,
+}
+
+/// What the hardware could do at best.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Multiprocessors.
+    pub multiprocessors: u32,
+    /// Compute capability, major and minor.
+    pub capability: (u32, u32),
+    /// Cycles per second, boosted.
+    pub clock: f64,
+    /// Bytes per second between chip and memory.
+    pub bandwidth: f64,
 }
 
 /// Bytes that a launch may touch: every access of its kernel lies inside of a view. The simulator holds it to that.
@@ -66,6 +80,14 @@ pub struct Launch {
 pub trait Device: fmt::Debug + Send + Sync {
     /// What it is, for people and for `summary.json`: `sim`, or the GPU's name.
     fn name(&self) -> &str;
+
+    /// What the hardware could do at best; `None` where there is none, so that no time means anything.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn limits(&self) -> Result<Option<Limits>> {
+        Ok(None)
+    }
 
     /// How much memory there is.
     ///
@@ -123,6 +145,14 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the device is lost.
     fn record(&self, stream: StreamId) -> Result<EventId>;
+
+    /// The time between two events of one stream that have happened (`cuEventElapsedTime`, 6.19: in steps of about half a
+    /// microsecond). Events are known until the first one that is recorded after a [`Device::synchronize`]. The
+    /// simulator has no time: it takes one nanosecond for every instruction of a warp.
+    ///
+    /// # Errors
+    /// If one of them has not happened, or was recorded while a graph was.
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration>;
 
     /// Lets what follows on `stream` wait for `event`.
     ///

@@ -15,7 +15,7 @@ pub mod sim;
 use std::fmt;
 use std::sync::Arc;
 
-pub use device::{Buffer, Device, EventId, GraphId, Launch, MemoryInfo, StreamId, View};
+pub use device::{Buffer, Device, EventId, GraphId, Launch, Limits, MemoryInfo, StreamId, View};
 pub use graph::{Graph, Task};
 
 /// Where plans run.

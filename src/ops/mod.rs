@@ -37,6 +37,7 @@ pub mod split;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;
+pub mod workloads;
 
 /// The cases of all operations' kernels.
 pub fn cases() -> Vec<case::Case> {

@@ -101,6 +101,19 @@ impl Program {
         })
     }
 
+    /// Shows every launch with its node's number, at its addresses, in order. None of them is done.
+    pub fn each_launch(
+        &self,
+        arena: &Buffer,
+        state: &Mirror,
+        mut visit: impl FnMut(usize, &gpu::Launch) -> Result<()>,
+    ) -> Result<()> {
+        self.with_bound(arena, state, |bound| {
+            let mut nodes = bound.nodes.iter().enumerate();
+            nodes.try_for_each(|(index, launches)| launches.iter().try_for_each(|launch| visit(index, launch)))
+        })
+    }
+
     fn with_bound(&self, arena: &Buffer, state: &Mirror, work: impl FnOnce(&Bound) -> Result<()>) -> Result<()> {
         // A panic elsewhere leaves the bound launches as they were: complete or absent.
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,13 +10,14 @@ mod tests;
 use std::ffi::{c_uint, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cudarc::driver::{DriverError, result, sys};
 
 use self::fault::Explain;
 use self::modules::Modules;
 pub use self::survey::{Gpu, Survey, survey};
-use super::{Device, EventId, GraphId, Launch, MemoryInfo, StreamId};
+use super::{Device, EventId, GraphId, Launch, Limits, MemoryInfo, StreamId};
 use crate::error::{Error, Result};
 
 /// A GPU that runs kernels. Its calls may come from any thread.
@@ -114,6 +115,10 @@ impl Driver {
 impl Device for Driver {
     fn name(&self) -> &str {
         &self.gpu.name
+    }
+
+    fn limits(&self) -> Result<Option<Limits>> {
+        survey::limits(&self.gpu, self.device).map(Some)
     }
 
     fn memory(&self) -> Result<MemoryInfo> {
@@ -235,8 +240,8 @@ impl Device for Driver {
         let mut handles = self.handles();
         let next = handles.events_in_use;
         if next == handles.events.len() {
-            // Events that keep no time are cheaper, and capturing them is allowed.
-            let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
+            // They keep time. Those that join streams are captured into graphs, where that costs nothing.
+            let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
             handles.events.push(self.done(event, || "making an event".to_string())?);
         }
         // SAFETY: event and stream live.
@@ -244,6 +249,19 @@ impl Device for Driver {
         self.done(recorded, || "recording an event".to_string())?;
         handles.events_in_use += 1;
         Ok(EventId(next as u32))
+    }
+
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
+        self.bind()?;
+        let handles = self.handles();
+        let event = |id: EventId| {
+            let found = handles.events.get(id.0 as usize).copied();
+            found.ok_or_else(|| Error::failed(format!("{}: there is no event {}", self.gpu.name, id.0)))
+        };
+        // SAFETY: both events live.
+        let milliseconds = unsafe { result::event::elapsed(event(from)?, event(to)?) };
+        let milliseconds = self.done(milliseconds, || "asking for the time between two events".to_string())?;
+        Ok(Duration::from_secs_f64((f64::from(milliseconds) * 1e-3).max(0.0)))
     }
 
     fn wait(&self, stream: StreamId, event: EventId) -> Result<()> {
