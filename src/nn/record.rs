@@ -67,7 +67,10 @@ impl Model {
         let mut outputs = nodes.clone();
         outputs.push(network.logits);
         let needed = network.needed(&outputs);
-        let fusions = fusions(network, &needed, &outputs);
+        let fusions = match tape.fusion() {
+            true => fusions(network, &needed, &outputs),
+            false => vec![None; network.nodes.len()],
+        };
         let mut values: Vec<Option<ValueId>> = vec![None; network.nodes.len()];
         values[0] = Some(images);
         let filters = self.filters(tape, layout, &needed)?;

@@ -140,7 +140,7 @@ impl Plan {
             .filter(|index| {
                 *index >= workspaces
                     || (owner[*index] == *index
-                        && tape.values[*index].home == Home::Arena
+                        && (tape.values[*index].home == Home::Arena || on_gpu && tape.values[*index].home == Home::Gpu)
                         && lives[*index].first != usize::MAX)
             })
             .filter(|index| lives[*index].bytes > 0)

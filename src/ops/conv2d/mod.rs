@@ -12,6 +12,7 @@ mod fprop;
 mod geometry;
 mod operation;
 mod product;
+pub(super) mod statistics_cases;
 mod taps;
 pub(super) mod tensor_cases;
 mod tile;

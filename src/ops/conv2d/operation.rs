@@ -176,6 +176,10 @@ impl Operation for Conv2d {
         });
     }
 
+    fn statistics(&self, dtype: DType) -> Option<Shape> {
+        cuda::statistics(&self.geometry, dtype)
+    }
+
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
         cuda::fprop(launcher, &self.geometry, self.tf32)
     }

@@ -2,7 +2,7 @@
 //! `kernels/conv_dense_wgrad.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional, phases};
+use super::{ConvShape, Split, optional, phases, wanted_statistics};
 use crate::tape::Launcher;
 
 /// Rows and columns of a tile, threads of its block, and the time that a column of it takes beside the others' (wider
@@ -62,7 +62,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     };
     let bias = optional(launcher, 2);
     let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let (y, statistics) = (launcher.output(0), wanted_statistics(launcher));
+    let arguments = vec![launcher.input(0), launcher.input(1), bias, y, statistics, shape];
     launcher.launch(kernel, [down, across, 1], tile.threads, arguments);
 }
 

@@ -1,7 +1,7 @@
 //! Convolutions over few input channels: `kernels/conv_first.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional};
+use super::{ConvShape, Split, optional, wanted_statistics};
 use crate::tape::Launcher;
 
 /// Forward: pixels of a tile.
@@ -17,7 +17,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let down = (geometry.batch * rows * columns).div_ceil(PIXELS);
     let bias = optional(launcher, 2);
     let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let (y, statistics) = (launcher.output(0), wanted_statistics(launcher));
+    let arguments = vec![launcher.input(0), launcher.input(1), bias, y, statistics, shape];
     let kernel = format!("conv_first_fprop_{PIXELS}x{width}_{}", launcher.input_dtype(0));
     launcher.launch(kernel, [down, geometry.out_channels.div_ceil(width), 1], threads, arguments);
 }

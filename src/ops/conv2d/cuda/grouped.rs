@@ -1,7 +1,7 @@
 //! Grouped convolutions: `kernels/conv_grouped.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional, phases};
+use super::{ConvShape, Split, optional, phases, wanted_statistics};
 use crate::tape::Launcher;
 
 /// Rows of a tile forward and backward, rows of one of the weight gradient; columns and threads of all.
@@ -16,7 +16,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let grid = [(geometry.batch * rows * columns).div_ceil(PIXELS), tiles, 1];
     let bias = optional(launcher, 2);
     let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let (y, statistics) = (launcher.output(0), wanted_statistics(launcher));
+    let arguments = vec![launcher.input(0), launcher.input(1), bias, y, statistics, shape];
     launcher.launch(format!("conv_grouped_fprop_{}", launcher.input_dtype(0)), grid, THREADS, arguments);
 }
 

@@ -4,7 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::super::Conv2dGeometry;
-use super::{NULL, Split, optional};
+use super::{NULL, Split, optional, wanted_statistics};
 use crate::tape::{Argument, Launcher};
 use crate::tensor::DType;
 
@@ -189,7 +189,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         source_step: pair(geometry.stride),
         target_step: [1, 1],
     };
-    convolve(launcher, geometry, "fprop", shape, (vec![own], taps));
+    let statistics = Some(wanted_statistics(launcher));
+    convolve(launcher, geometry, "fprop", shape, statistics, (vec![own], taps));
 }
 
 /// The input gradient: inputs `dy`, `w` and maybe an addend, output `dx`.
@@ -201,14 +202,16 @@ pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         source_step: [1, 1],
         target_step: pair(geometry.stride),
     };
-    convolve(launcher, geometry, "dgrad", shape, classes(geometry));
+    convolve(launcher, geometry, "dgrad", shape, None, classes(geometry));
 }
 
+/// `statistics` is the argument that only the forward pass has.
 fn convolve(
     launcher: &mut Launcher<'_>,
     geometry: &Conv2dGeometry,
     pass: &str,
     shape: Convolution,
+    statistics: Option<Argument>,
     (classes, taps): (Vec<Class>, Vec<Tap>),
 ) {
     let dtype = launcher.input_dtype(0);
@@ -218,15 +221,13 @@ fn convolve(
     let tile = Tile::new(geometry, dtype, columns, |large| blocks(large) >= BLOCKS);
     let most = classes.iter().map(|class| tile.cover(rows(class), columns)).max().expect("there is a class");
     let (class_count, added) = (classes.len(), optional(launcher, 2));
-    let arguments = vec![
-        launcher.input(0),
-        launcher.input(1),
-        added,
-        launcher.output(0),
+    let mut arguments = vec![launcher.input(0), launcher.input(1), added, launcher.output(0)];
+    arguments.extend(statistics);
+    arguments.extend([
         launcher.constant(bytemuck::cast_slice(&classes)),
         launcher.constant(bytemuck::cast_slice(&taps)),
         Argument::Structure(bytemuck::bytes_of(&shape).into()),
-    ];
+    ]);
     launcher.launch(tile.kernel(pass, dtype), [most, class_count, 1], THREADS, arguments);
 }
 
