@@ -7,6 +7,7 @@
 // shared loads of 16 bytes (of which a warp needs at most 8 different ones: no bank conflicts) feed 16 to 64
 // multiply-adds.
 #pragma once
+#include "finish.cuh"
 #include "statistics.cuh"
 
 // `ConvShape` of src/ops/conv2d/cuda/mod.rs. Pairs are rows, columns.
@@ -167,27 +168,32 @@ DEVICE void multiply_all(LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE], S
 }
 
 // result = sum + bias (per channel) + addend (of the result's shape), both of which may be null. `loader` knows where
-// the tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group. `sum` becomes
-// what is stored.
+// the tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group. `finish` comes
+// last, in the place of an addend. `sum` becomes what is stored.
 template <class TILE, class LOADER, typename T>
 DEVICE void store_tile(const LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE], const float* bias, const T* addend,
-                       T* result) {
+                       const Finish<T>& finish, T* result) {
 #pragma unroll
     for (u32 j = 0; j < TILE::WIDE; j += 4) {
         u32 column = loader.first_column + TILE::column(j), count = rest(loader.width, column);
         u32 channel = loader.group * loader.width + column;
         Pack<float> start = {};
         if (bias) start = load_four(bias + channel, count, loader.whole_width);
+        FinishTable<4> table;
+        if (finish.given()) table = finish_table<4>(finish, channel, count);
 #pragma unroll
         for (u32 i = 0; i < TILE::TALL; i++) {
             u32 pixel = blockIdx.x * TILE::ROWS + TILE::row(i);
             if (pixel < loader.pixels) {
                 u32 place = loader.place(pixel) * loader.width_pitch + channel;
                 if (addend) start = load_four(addend + place, count, loader.whole_width);
-                Pack<float> four;
+                Pack<float> four, residual = {};
+                if (finish.residual) residual = load_four(finish.residual + place, count, loader.whole_width);
 #pragma unroll
                 for (u32 lane = 0; lane < 4; lane++) {
-                    four.at[lane] = sum[i][j + lane] + start.at[lane];
+                    float value = sum[i][j + lane] + start.at[lane];
+                    if (finish.given()) value = finished(table, lane, value, residual.at[lane], finish.relu);
+                    four.at[lane] = value;
                     sum[i][j + lane] = as_stored<T>(four.at[lane]);
                 }
                 store_four(result + place, four, count, loader.whole_width);

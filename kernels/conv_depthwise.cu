@@ -30,18 +30,22 @@ DEVICE Pack<T> load_channels(const T* from, u32 count, bool whole) {
     return pack;
 }
 
-// result = sum + bias + addend; the latter two may be null. `place` is where the channels lie in `result`. `sum` becomes
-// what is stored.
+// result = sum + bias + addend; the latter two may be null. `place` is where the channels lie in `result`. `finish` comes
+// last, in the place of an addend, with the `table` of these channels. `sum` becomes what is stored.
 template <typename T>
-DEVICE void store_channels(float (&sum)[LANES<T>], const float* bias, u32 channel, const T* addend, T* result,
-                           u32 place, u32 count, bool whole) {
+DEVICE void store_channels(float (&sum)[LANES<T>], const float* bias, u32 channel, const T* addend,
+                           const Finish<T>& finish, const FinishTable<LANES<T>>& table, T* result, u32 place,
+                           u32 count, bool whole) {
     Pack<T> pack = {};
+    if (finish.given()) addend = finish.residual;
     if (addend) pack = load_channels(addend + place, count, whole);
 #pragma unroll
     for (u32 lane = 0; lane < LANES<T>; lane++) {
-        float start = to_float(pack.at[lane]);
+        float other = to_float(pack.at[lane]), start = finish.given() ? 0.0f : other;
         if (bias && lane < count) start += bias[channel + lane];
-        pack.at[lane] = from_float<T>(sum[lane] + start);
+        float value = sum[lane] + start;
+        if (finish.given()) value = finished(table, lane, value, other, finish.relu);
+        pack.at[lane] = from_float<T>(value);
         sum[lane] = to_float(pack.at[lane]);
     }
     if (whole) {
@@ -62,7 +66,7 @@ constexpr u32 STRIP_THREADS = 256;
 
 template <typename T, u32 STRIDE>
 DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T* y, float* statistics,
-                  const ConvShape& shape, u32 turned, u32 across) {
+                  const Finish<T>& finish, const ConvShape& shape, u32 turned, u32 across) {
     constexpr u32 STRIP = 4, SPAN = (STRIP - 1) * STRIDE + 3;
     u32 channels = shape.in_channels, lines = STRIP_THREADS / across;
     u32 strips = (shape.out_width + STRIP - 1) / STRIP, all = shape.batch * shape.out_height * strips;
@@ -107,12 +111,14 @@ DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T*
             }
         }
     }
+    FinishTable<LANES<T>> table;
+    if (finish.given() && inside) table = finish_table<LANES<T>>(finish, channel, LANES<T>);
     auto exists = [&](u32 out) { return inside && column + out < shape.out_width; };
 #pragma unroll
     for (u32 out = 0; out < STRIP; out++) {
         if (exists(out)) {
             u32 place = (line * shape.out_width + column + out) * channels + channel;
-            store_channels(sum[out], bias, channel, addend, y, place, LANES<T>, true);
+            store_channels(sum[out], bias, channel, addend, finish, table, y, place, LANES<T>, true);
         }
     }
     if (!statistics) return;
@@ -134,7 +140,8 @@ DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T*
 
 // Any kernel, forward or backward. Grid: x: packs of channels, innermost, and pixels (of the largest phase); z: phases.
 template <typename T, bool DGRAD>
-DEVICE void pixel(const T* source, const T* w, const float* bias, const T* addend, T* result, const ConvShape& shape) {
+DEVICE void pixel(const T* source, const T* w, const float* bias, const T* addend, const Finish<T>& finish, T* result,
+                  const ConvShape& shape) {
     Axis<DGRAD> rows(shape, 0), columns(shape, 1);
     u32 channels = shape.in_channels, packs = (channels + LANES<T> - 1) / LANES<T>;
     u32 thread = blockIdx.x * blockDim.x + threadIdx.x;
@@ -165,7 +172,9 @@ DEVICE void pixel(const T* source, const T* w, const float* bias, const T* adden
         }
     }
     u32 place = (at.n * rows.whole + rows.place(at.y)) * columns.whole + columns.place(at.x);
-    store_channels(sum, bias, channel, addend, result, place * channels + channel, count, whole);
+    FinishTable<LANES<T>> table;
+    if (finish.given()) table = finish_table<LANES<T>>(finish, channel, count);
+    store_channels(sum, bias, channel, addend, finish, table, result, place * channels + channel, count, whole);
 }
 
 // The weight gradient of nine taps; the bias counts as the tap behind the last. A block has `across` packs of channels
@@ -241,19 +250,21 @@ DEVICE void weights_of_chunk(const T* x, const T* dy, float* partials, const Con
 
 #define DEPTHWISE(T)                                                                                                   \
     KERNEL(conv_depthwise_3x3_s1_##T, STRIP_THREADS)                                                                   \
-    (const T* x, const T* w, const float* bias, const T* addend, T* y, float* statistics, ConvShape shape,             \
-     u32 turned, u32 across) {                                                                                         \
-        strip<T, 1>(x, w, bias, addend, y, statistics, shape, turned, across);                                         \
+    (const T* x, const T* w, const float* bias, const T* addend, T* y, float* statistics, FINISH_PARAMETERS(T),        \
+     ConvShape shape, u32 turned, u32 across) {                                                                        \
+        strip<T, 1>(x, w, bias, addend, y, statistics, FINISH(T), shape, turned, across);                              \
     }                                                                                                                  \
     KERNEL(conv_depthwise_3x3_s2_##T, STRIP_THREADS)                                                                   \
-    (const T* x, const T* w, const float* bias, T* y, float* statistics, ConvShape shape, u32 across) {                \
-        strip<T, 2>(x, w, bias, static_cast<const T*>(nullptr), y, statistics, shape, 0, across);                      \
+    (const T* x, const T* w, const float* bias, T* y, float* statistics, FINISH_PARAMETERS(T), ConvShape shape,        \
+     u32 across) {                                                                                                     \
+        strip<T, 2>(x, w, bias, static_cast<const T*>(nullptr), y, statistics, FINISH(T), shape, 0, across);           \
     }                                                                                                                  \
-    KERNEL(conv_depthwise_fprop_##T, 128)(const T* x, const T* w, const float* bias, T* y, ConvShape shape) {          \
-        pixel<T, false>(x, w, bias, static_cast<const T*>(nullptr), y, shape);                                         \
+    KERNEL(conv_depthwise_fprop_##T, 128)                                                                              \
+    (const T* x, const T* w, const float* bias, T* y, FINISH_PARAMETERS(T), ConvShape shape) {                         \
+        pixel<T, false>(x, w, bias, static_cast<const T*>(nullptr), FINISH(T), y, shape);                              \
     }                                                                                                                  \
     KERNEL(conv_depthwise_dgrad_##T, 128)(const T* dy, const T* w, const T* addend, T* dx, ConvShape shape) {          \
-        pixel<T, true>(dy, w, nullptr, addend, dx, shape);                                                             \
+        pixel<T, true>(dy, w, nullptr, addend, NO_FINISH(T), dx, shape);                                               \
     }                                                                                                                  \
     KERNEL(conv_depthwise_wgrad_##T, 256)                                                                              \
     (const T* x, const T* dy, float* partials, ConvShape shape, u32 chunk, u32 length, u32 across) {                   \

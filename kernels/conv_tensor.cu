@@ -16,7 +16,9 @@
 //
 // The forward pass also leaves BatchNorm's partial statistics of y, one for each tile of rows, if it gets a place for them:
 // the values pass through a thread's registers in the columns that it writes, so a few registers more do.
+// Or it does what a `Finish` says.
 #include "conv_tensor.cuh"
+#include "finish.cuh"
 #include "statistics.cuh"
 
 // Pixels of the target that see the same taps: row + i * target_step[0], column + j * target_step[1] of every image,
@@ -33,9 +35,12 @@ struct Convolution {
     u32 source_step[2], target_step[2];
 };
 
+// What is left of `extent` from `start` on.
+DEVICE u32 rest(u32 extent, u32 start) { return start < extent ? extent - start : 0; }
+
 template <typename T, u32 BM, u32 BN, bool DGRAD, bool PACKED>
 DEVICE void convolve(const T* source, const T* weight, const float* bias, const T* addend, T* target,
-                     float* statistics, const Class* classes, const Tap* taps, const Convolution& shape) {
+                     float* statistics, const Finish<T>& finish, const Class* classes, const Tap* taps, const Convolution& shape) {
     constexpr u32 L = LANES<T>, WM = Tiling<BM, BN>::WM, WN = Tiling<BM, BN>::WN;
     constexpr u32 ROWS = BM / 32;             // rows of the left tile that one thread fills
     constexpr u32 COLUMN_PACKS = BN / L;      // packs in a row of the right tile, where it lies across
@@ -217,6 +222,8 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
 #pragma unroll
         for (u32 l = 0; l < WIDTH; l++) about[l] = near[at + l];
     }
+    FinishTable<WIDTH> table;
+    if (!DGRAD && finish.given()) table = finish_table<WIDTH>(finish, column, rest(target_channels, column));
 #pragma unroll 4
     for (u32 row = line; row < BM; row += LINES) {
         if (pixels[row] == NOWHERE || column >= target_channels) continue;
@@ -231,11 +238,23 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
 #pragma unroll
                 for (u32 l = 0; l < WIDTH; l++) values[l] += to_float(result.at[l]);
             }
+            if (!DGRAD && finish.given()) {
+                result = {};
+                if (finish.residual) result = load_pack(finish.residual + offset);
+#pragma unroll
+                for (u32 l = 0; l < WIDTH; l++) {
+                    values[l] = finished(table, l, values[l], to_float(result.at[l]), finish.relu);
+                }
+            }
 #pragma unroll
             for (u32 l = 0; l < WIDTH; l++) result.at[l] = from_float<T>(values[l]);
             store_pack(target + offset, result);
         } else {
             if (DGRAD && addend) values[0] += to_float(addend[offset]);
+            if (!DGRAD && finish.given()) {
+                float residual = finish.residual ? to_float(finish.residual[offset]) : 0.0f;
+                values[0] = finished(table, 0, values[0], residual, finish.relu);
+            }
             target[offset] = from_float<T>(values[0]);
         }
         if (counted) {
@@ -272,15 +291,16 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     }
 }
 
-#define CONVOLUTIONS(SUFFIX, T, BM, BN, PACKED)                                                                       \
-    KERNEL(conv_tensor_fprop_##SUFFIX, THREADS)                                                                       \
-    (const T* x, const T* weight, const float* bias, T* y, float* statistics, const Class* classes, const Tap* taps,  \
-     Convolution shape) {                                                                                             \
-        convolve<T, BM, BN, false, PACKED>(x, weight, bias, nullptr, y, statistics, classes, taps, shape);            \
-    }                                                                                                                 \
-    KERNEL(conv_tensor_dgrad_##SUFFIX, THREADS)                                                                       \
-    (const T* dy, const T* weight, const T* addend, T* dx, const Class* classes, const Tap* taps, Convolution shape) { \
-        convolve<T, BM, BN, true, PACKED>(dy, weight, nullptr, addend, dx, nullptr, classes, taps, shape);            \
+#define CONVOLUTIONS(SUFFIX, T, BM, BN, PACKED)                                                                        \
+    KERNEL(conv_tensor_fprop_##SUFFIX, THREADS)                                                                        \
+    (const T* x, const T* weight, const float* bias, T* y, float* statistics, FINISH_PARAMETERS(T),                    \
+     const Class* classes, const Tap* taps, Convolution shape) {                                                       \
+        convolve<T, BM, BN, false, PACKED>(x, weight, bias, nullptr, y, statistics, FINISH(T), classes, taps, shape);  \
+    }                                                                                                                  \
+    KERNEL(conv_tensor_dgrad_##SUFFIX, THREADS)                                                                        \
+    (const T* dy, const T* weight, const T* addend, T* dx, const Class* classes, const Tap* taps,                      \
+     Convolution shape) {                                                                                              \
+        convolve<T, BM, BN, true, PACKED>(dy, weight, nullptr, addend, dx, nullptr, NO_FINISH(T), classes, taps, shape);\
     }
 
 CONVOLUTIONS(128x64_bf16, bf16, 128, 64, true)

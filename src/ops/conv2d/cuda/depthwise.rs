@@ -1,7 +1,7 @@
 //! Depthwise convolutions: `kernels/conv_depthwise.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, NULL, Split, optional, phases, wanted_statistics};
+use super::{Besides, ConvShape, NULL, Split, optional, phases};
 use crate::tape::{Argument, Launcher};
 
 /// Threads of a block, forward and backward.
@@ -48,23 +48,24 @@ fn blocks(launcher: &Launcher<'_>, geometry: &Conv2dGeometry, places: usize) -> 
     (geometry.in_channels.div_ceil(lanes(launcher)) * places).div_ceil(THREADS)
 }
 
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
     let (dtype, lanes) = (launcher.input_dtype(0), lanes(launcher));
     let [rows, columns] = geometry.output();
-    let bias = optional(launcher, 2);
-    let (x, w, y, shape) = (launcher.input(0), launcher.input(1), launcher.output(0), ConvShape::from(geometry).into());
-    let statistics = wanted_statistics(launcher);
+    let shape = ConvShape::from(geometry).into();
     if is_strip(geometry, lanes, 1) {
         let (across, grid) = strips(geometry, lanes, rows, columns);
-        let arguments = vec![x, w, bias, NULL, y, statistics, shape, 0u32.into(), across.into()];
+        let mut arguments = besides.arguments(launcher, Some(NULL), true);
+        arguments.extend([shape, 0u32.into(), across.into()]);
         launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), grid, STRIP_THREADS as u32, arguments);
     } else if is_strip(geometry, lanes, 2) {
         let (across, grid) = strips(geometry, lanes, rows, columns);
-        let arguments = vec![x, w, bias, y, statistics, shape, across.into()];
+        let mut arguments = besides.arguments(launcher, None, true);
+        arguments.extend([shape, across.into()]);
         launcher.launch(format!("conv_depthwise_3x3_s2_{dtype}"), grid, STRIP_THREADS as u32, arguments);
     } else {
         let grid = [blocks(launcher, geometry, geometry.batch * rows * columns), 1, 1];
-        let arguments = vec![x, w, bias, y, shape];
+        let mut arguments = besides.arguments(launcher, None, false);
+        arguments.push(shape);
         launcher.launch(format!("conv_depthwise_fprop_{dtype}"), grid, THREADS as u32, arguments);
     }
 }
@@ -86,8 +87,11 @@ pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         };
         let (source, result) = (launcher.input(0), launcher.output(0));
         let (across, grid) = strips(geometry, lanes(launcher), geometry.height, geometry.width);
-        let (shape, turn) = (turned.into(), 1u32.into());
-        let arguments = vec![source, launcher.input(1), NULL, addend, result, NULL, shape, turn, across.into()];
+        let mut arguments = vec![source, launcher.input(1), NULL, addend, result];
+        let Besides { statistics, finish, .. } = Besides::none();
+        arguments.push(statistics);
+        arguments.extend(finish);
+        arguments.extend([turned.into(), 1u32.into(), across.into()]);
         launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), grid, STRIP_THREADS as u32, arguments);
         return;
     }

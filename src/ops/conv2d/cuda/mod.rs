@@ -110,14 +110,62 @@ pub(super) fn statistics(geometry: &Conv2dGeometry, dtype: DType) -> Option<Shap
     Some(partials(most, geometry.out_channels))
 }
 
-/// The forward pass: inputs `x`, `w` and maybe `bias`, output `y` and maybe its partial statistics.
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+/// What a forward pass takes in and leaves beside its input 0, `x`, its input 1, `w`, and its output 0, `y`.
+#[derive(Clone, Debug)]
+pub(super) struct Besides {
+    bias: Argument,
+    statistics: Argument,
+    finish: Vec<Argument>,
+}
+
+impl Besides {
+    /// Nothing.
+    fn none() -> Self {
+        let finish = [vec![NULL; 5], vec![0f32.into(), 0u32.into()]].concat();
+        Self { bias: NULL, statistics: NULL, finish }
+    }
+
+    /// A bias, if there is an input 2, and partial statistics, if there is an output 1.
+    pub fn of_convolution(launcher: &Launcher<'_>) -> Self {
+        let statistics = if launcher.output_count() > 1 { launcher.output(1) } else { NULL };
+        Self { bias: optional(launcher, 2), statistics, ..Self::none() }
+    }
+
+    /// A BatchNorm with running statistics (`Finish` in `kernels/finish.cuh`): gamma, beta, mean and variance are inputs 2 to
+    /// 5, then the convolution's bias, then the residual, where there are such.
+    pub fn of_normalised(launcher: &Launcher<'_>, bias: bool, residual: bool, relu: bool, epsilon: f64) -> Self {
+        let mut finish: Vec<Argument> = (2..6).map(|index| launcher.input(index)).collect();
+        finish.push(if residual { launcher.input(6 + usize::from(bias)) } else { NULL });
+        finish.extend([(epsilon as f32).into(), u32::from(relu).into()]);
+        Self { bias: if bias { launcher.input(6) } else { NULL }, statistics: NULL, finish }
+    }
+
+    /// The arguments up to the finish: `x`, `w`, the bias, `between`, `y`, and the statistics if the kernel leaves them.
+    fn arguments(self, launcher: &Launcher<'_>, between: Option<Argument>, leaves_statistics: bool) -> Vec<Argument> {
+        let mut arguments = vec![launcher.input(0), launcher.input(1), self.bias];
+        arguments.extend(between);
+        arguments.push(launcher.output(0));
+        if leaves_statistics {
+            arguments.push(self.statistics);
+        }
+        arguments.extend(self.finish);
+        arguments
+    }
+}
+
+/// The forward pass.
+pub(super) fn fprop(
+    launcher: &mut Launcher<'_>,
+    geometry: &Conv2dGeometry,
+    tf32: bool,
+    besides: Besides,
+) -> Result<()> {
     match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
-        (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry),
-        (Kind::Grouped, _) => grouped::fprop(launcher, geometry),
-        (Kind::First, _) => first::fprop(launcher, geometry),
-        (Kind::Dense, true) => tensor::fprop(launcher, geometry),
-        (Kind::Dense, _) => dense::fprop(launcher, geometry),
+        (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry, besides),
+        (Kind::Grouped, _) => grouped::fprop(launcher, geometry, besides),
+        (Kind::First, _) => first::fprop(launcher, geometry, besides),
+        (Kind::Dense, true) => tensor::fprop(launcher, geometry, besides),
+        (Kind::Dense, _) => dense::fprop(launcher, geometry, besides),
     }
     Ok(())
 }
@@ -238,11 +286,6 @@ fn phases(geometry: &Conv2dGeometry) -> (usize, usize) {
 
 /// A pointer to nothing: no bias, no addend.
 const NULL: Argument = Argument::U64(0);
-
-/// The place for partial statistics if they are wanted.
-fn wanted_statistics(launcher: &Launcher<'_>) -> Argument {
-    if launcher.output_count() > 1 { launcher.output(1) } else { NULL }
-}
 
 /// The input at `index` if there is one.
 fn optional(launcher: &Launcher<'_>, index: usize) -> Argument {
