@@ -124,7 +124,7 @@ KERNEL(batch_norm_combine, MERGERS* CHANNELS)(const float* statistics, float* me
     __shared__ float room[4][MERGER_WARPS * CHANNELS];
     u32 channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS, merger = threadIdx.x / CHANNELS;
     bool inside = channel < channels;
-    u32 count = inside ? *reinterpret_cast<const u32*>(statistics) : 0;
+    u32 pitch = partial_pitch(channels), count = inside ? *reinterpret_cast<const u32*>(statistics) : 0;
     auto load = [&](u32 first) {
         Partials some = {};
 #pragma unroll
@@ -132,9 +132,9 @@ KERNEL(batch_norm_combine, MERGERS* CHANNELS)(const float* statistics, float* me
             if (first + u * MERGERS < count) {
                 const float* partial = partial_of(statistics, channels, first + u * MERGERS);
                 some.rows[u] = partial[0];
-                some.near[u] = partial[1 + channel];
-                some.squares[u] = partial[1 + channels + channel];
-                some.sum[u] = partial[1 + 2 * channels + channel];
+                some.near[u] = partial[SECTOR + channel];
+                some.squares[u] = partial[SECTOR + pitch + channel];
+                some.sum[u] = partial[SECTOR + 2 * pitch + channel];
             }
         }
         return some;

@@ -3,19 +3,26 @@
 // however far the mean is from zero.
 //
 //   word 0        how many partials there are
-//   then of each  [1 + 3 C] float32: how many rows; per channel the number a, sum (x - a)^2, sum (x - a)
+//   from word 8   of each [8 + 3 P] float32, P being C rounded up to a multiple of 8: how many rows (and nothing in seven
+//                 more); per channel the number a, sum (x - a)^2, sum (x - a), P of each
+//
+// Eight channels fill a sector of memory, and none is read in parts.
 //
 // How many rows a partial stands for is its maker's choice, so that tiles may be cut as one likes. x is the value as
 // stored: what is normalised later.
 #pragma once
 #include "prims.cuh"
 
+// Words of a sector.
+constexpr u32 SECTOR = 8;
+
+// Words from one of a partial's three numbers to the next.
+DEVICE u32 partial_pitch(u32 channels) { return (channels + SECTOR - 1) / SECTOR * SECTOR; }
+
 // The partial number `index`.
-DEVICE float* partial_of(float* statistics, u32 channels, u32 index) {
-    return statistics + 1 + size_t(index) * (1 + 3 * channels);
-}
-DEVICE const float* partial_of(const float* statistics, u32 channels, u32 index) {
-    return statistics + 1 + size_t(index) * (1 + 3 * channels);
+template <typename F>
+DEVICE F* partial_of(F* statistics, u32 channels, u32 index) {
+    return statistics + SECTOR + size_t(index) * (SECTOR + 3 * partial_pitch(channels));
 }
 
 // What one thread of the grid, and one of those that share a partial, have to say.
@@ -23,9 +30,10 @@ DEVICE void write_partial_count(float* statistics, u32 partials) { *reinterpret_
 DEVICE void write_partial_rows(float* partial, u32 rows) { partial[0] = float(rows); }
 
 DEVICE void write_partial(float* partial, u32 channels, u32 channel, float near, float squares, float sum) {
-    partial[1 + channel] = near;
-    partial[1 + channels + channel] = squares;
-    partial[1 + 2 * channels + channel] = sum;
+    u32 pitch = partial_pitch(channels);
+    partial[SECTOR + channel] = near;
+    partial[SECTOR + pitch + channel] = squares;
+    partial[SECTOR + 2 * pitch + channel] = sum;
 }
 
 // A value as it comes back from memory.
