@@ -204,8 +204,8 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     const u32 at = thread % ACROSS * WIDTH, line = thread / ACROSS, column = first_column + at;
     const bool counted = !DGRAD && statistics;
     // A number near the mean of each column: that of the first rows. Where these are the t-th part of the tile, it is at
-    // most sqrt(t) standard deviations from the tile's mean, t being 8 or less.
-    constexpr u32 NEAR_ROWS = 16;
+    // most sqrt(t) standard deviations from the tile's mean, t being 16 or less.
+    constexpr u32 NEAR_ROWS = 8;
     __shared__ alignas(16) float near[BN];
     float about[WIDTH] = {}, deviations[WIDTH] = {}, squares[WIDTH] = {};
     if (counted) {
