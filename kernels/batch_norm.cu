@@ -1,19 +1,24 @@
 // BatchNorm over [rows, C] with what follows it: y = act(scale * (x - mean) + shift [+ residual]) with
 // scale = gamma * inv_std, shift = beta - scale * rest; the batch's mean is mean + rest.
 //
-// In training three kernels: statistics of chunks of rows, their combination per channel, the pass that normalises.
-// With running statistics the last one alone. Memory bound: x is read twice and y written once (at best x would be read
-// once, which takes a meeting of all blocks); statistics of chunks add 3 / (rows of a chunk) float32 per element.
+// In training three kernels: statistics of parts of the rows, their combination per channel, the pass that normalises.
+// With running statistics the last one alone. Memory bound: x is read once and y written once where the convolution that
+// makes x leaves the statistics (statistics.cuh); else x is read twice. Statistics of a chunk add 3 / (rows of the chunk)
+// float32 per element.
 //
-// Statistics are those of deviations from a number near the mean: the rounded mean of the chunk's first tile, which
+// Statistics are those of deviations from a number near the mean: here the rounded mean of the chunk's first tile, which
 // stays in registers meanwhile. So nothing cancels however far the mean is from zero: where the tile is the t-th part of
 // the chunk, its mean is at most sqrt(t) standard deviations of the chunk from the chunk's mean. Chunks are combined by
 // M2 = sum_k M2_k + n_k (mean_k - mean)^2 (Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for
-// computing sample variances", 1979), as deviations from the first chunk's number.
+// computing sample variances", 1979), as deviations from the mean of the first 128 such numbers.
 #include "columns.cuh"
+#include "statistics.cuh"
 
 constexpr u32 THREADS = 256;
-// ---- statistics of a chunk: number a near the mean, sum (x - a)^2, sum (x - a): [chunks, 3, columns] -----------------
+// ---- statistics of a chunk -------------------------------------------------------------------------------------------
+
+// Columns of the same channel are partials of their own, so there are columns / C for every chunk. One of them may have no
+// row in the last chunk.
 
 template <typename T>
 DEVICE void chunk_statistics(const T* x, float* statistics, const Matrix& m) {
@@ -34,9 +39,9 @@ DEVICE void chunk_statistics(const T* x, float* statistics, const Matrix& m) {
     sync_block();
     u32 column = blockIdx.y * m.width * LANES<T> + threadIdx.x, start = blockIdx.x * m.chunk_rows;
     bool owner = threadIdx.x < m.width * LANES<T> && column < m.columns;
+    auto elements_until = [&](u32 end) { return elements_before(m, column, end) - elements_before(m, column, start); };
     if (owner) {
-        u32 rows = m.height * ROWS, end = start + (rows < m.chunk_rows ? rows : m.chunk_rows);
-        u32 count = elements_before(m, column, end) - elements_before(m, column, start);
+        u32 rows = m.height * ROWS, count = elements_until(start + (rows < m.chunk_rows ? rows : m.chunk_rows));
         near[threadIdx.x] = count > 0 ? sum_room<T>(room[0], m, threadIdx.x) / float(count) : 0.0f;
     }
     sync_block();
@@ -72,10 +77,12 @@ DEVICE void chunk_statistics(const T* x, float* statistics, const Matrix& m) {
     write_room<T>(room[1], m, lane, sum);
     sync_block();
     if (owner) {
-        float* to = statistics + (blockIdx.x * 3 * m.columns + column);
-        to[0] = near[threadIdx.x];
-        to[m.columns] = sum_room<T>(room[0], m, threadIdx.x);
-        to[2 * m.columns] = sum_room<T>(room[1], m, threadIdx.x);
+        u32 copies = m.columns / m.channels, copy = column / m.channels, channel = column % m.channels;
+        float* partial = partial_of(statistics, m.channels, blockIdx.x * copies + copy);
+        float square = sum_room<T>(room[0], m, threadIdx.x), deviation = sum_room<T>(room[1], m, threadIdx.x);
+        write_partial(partial, m.channels, channel, near[threadIdx.x], square, deviation);
+        if (channel == 0) write_partial_rows(partial, elements_until(start + m.chunk_rows));
+        if (column == 0 && blockIdx.x == 0) write_partial_count(statistics, gridDim.x * copies);
     }
 }
 
@@ -88,44 +95,80 @@ KERNEL(batch_norm_statistics_bf16, THREADS)(const bf16* x, float* statistics, Ma
 
 // ---- statistics of the batch, and the running ones -------------------------------------------------------------------
 
-// How many elements of a column a chunk has.
-DEVICE float elements_of(const Matrix& m, u32 column, u32 chunk) {
-    u32 start = chunk * m.chunk_rows;
-    return float(elements_before(m, column, start + m.chunk_rows) - elements_before(m, column, start));
+// A block combines CHANNELS channels; MERGERS threads share one channel, each with every MERGERS-th partial.
+constexpr u32 MERGERS = 128;
+constexpr u32 MERGER_WARPS = MERGERS * CHANNELS / WARP;
+
+// The sum over a channel's mergers, in an order that depends on nothing, the same for each of them. All threads of the
+// block take part.
+DEVICE float sum_mergers(float (&room)[MERGER_WARPS * CHANNELS], float value) {
+    // The lanes of a warp that have the same channel.
+#pragma unroll
+    for (u32 apart = CHANNELS; apart < WARP; apart *= 2) value += shuffle_xor(value, apart);
+    if (threadIdx.x % WARP < CHANNELS) room[threadIdx.x / WARP * CHANNELS + threadIdx.x % CHANNELS] = value;
+    sync_block();
+    float sum = 0.0f;
+#pragma unroll 8
+    for (u32 warp = 0; warp < MERGER_WARPS; warp++) sum += room[warp * CHANNELS + threadIdx.x % CHANNELS];
+    return sum;
 }
 
 // Outputs are [C]. The variance goes unbiased into the running one.
-KERNEL(batch_norm_combine, THREADS)(const float* statistics, float* mean, float* inv_std, float* rest,
-                                    float* running_mean, float* running_var, Matrix m, u32 chunks, float epsilon,
-                                    float momentum) {
-    __shared__ float room[2][PARTNERS * CHANNELS];
-    u32 channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS, partner = threadIdx.x / CHANNELS;
-    bool inside = channel < m.channels;
-    float rows = float(m.count / m.channels), origin = 0.0f, away = 0.0f, squares = 0.0f;
-    if (inside) {
-        origin = statistics[channel];
-        for_each_chunk<3>(statistics, m, chunks, channel, [&](const float (&part)[3], u32 column, u32 chunk) {
-            away += fmaf(elements_of(m, column, chunk), part[0] - origin, part[2]);
-        });
+KERNEL(batch_norm_combine, MERGERS* CHANNELS)(const float* statistics, float* mean, float* inv_std, float* rest,
+                                              float* running_mean, float* running_var, u32 channels, u32 rows,
+                                              float epsilon, float momentum) {
+    constexpr u32 BATCH = 4;  // partials on their way at once
+    struct Partials {
+        float rows[BATCH], near[BATCH], squares[BATCH], sum[BATCH];
+    };
+    __shared__ float room[4][MERGER_WARPS * CHANNELS];
+    u32 channel = blockIdx.x * CHANNELS + threadIdx.x % CHANNELS, merger = threadIdx.x / CHANNELS;
+    bool inside = channel < channels;
+    u32 pitch = partial_pitch(channels), count = inside ? *reinterpret_cast<const u32*>(statistics) : 0;
+    auto load = [&](u32 first) {
+        Partials some = {};
+#pragma unroll
+        for (u32 u = 0; u < BATCH; u++) {
+            if (first + u * MERGERS < count) {
+                const float* partial = partial_of(statistics, channels, first + u * MERGERS);
+                some.rows[u] = partial[0];
+                some.near[u] = partial[SECTOR + channel];
+                some.squares[u] = partial[SECTOR + pitch + channel];
+                some.sum[u] = partial[SECTOR + 2 * pitch + channel];
+            }
+        }
+        return some;
+    };
+    Partials some = load(merger);
+    // Deviations are from the mean of the first numbers. With t times as many partials it is at most sqrt(t) standard
+    // deviations from the mean of all.
+    float known = sum_mergers(room[0], some.rows[0]);
+    float origin = sum_mergers(room[1], some.rows[0] * some.near[0]) / known;
+    float sum = 0.0f, squares = 0.0f;
+    for (u32 first = merger; first < count;) {
+        first += BATCH * MERGERS;
+        Partials next = load(first);
+#pragma unroll
+        for (u32 u = 0; u < BATCH; u++) {
+            // sum (x - origin)^2 = sum (x - a)^2 + 2 (a - origin) sum (x - a) + n (a - origin)^2
+            float apart = some.near[u] - origin, moved = some.rows[u] * apart;
+            squares += fmaf(apart, 2.0f * some.sum[u] + moved, some.squares[u]);
+            sum += some.sum[u] + moved;
+        }
+        some = next;
     }
-    away = sum_partners(room[0], away) / rows;
-    if (inside) {
-        for_each_chunk<3>(statistics, m, chunks, channel, [&](const float (&part)[3], u32 column, u32 chunk) {
-            // sum (x - mean)^2 = sum (x - a)^2 + 2 (a - mean) sum (x - a) + n (a - mean)^2
-            float apart = part[0] - origin - away;
-            squares += fmaf(apart, 2.0f * part[2] + elements_of(m, column, chunk) * apart, part[1]);
-        });
-    }
-    squares = sum_partners(room[1], squares);
+    sum = sum_mergers(room[2], sum);
+    float away = sum / float(rows);
+    squares = fmaf(-away, sum, sum_mergers(room[3], squares));
 
-    if (inside && partner == 0) {
+    if (inside && merger == 0) {
         // mean + rest = origin + away without the rounding (Knuth's two-sum; The Art of Computer Programming, 4.2.2).
         float rounded = origin + away, taken = rounded - origin;
         mean[channel] = rounded;
         rest[channel] = (origin - (rounded - taken)) + (away - taken);
-        inv_std[channel] = 1.0f / sqrtf(squares / rows + epsilon);
+        inv_std[channel] = 1.0f / sqrtf(squares / float(rows) + epsilon);
         running_mean[channel] = (1.0f - momentum) * running_mean[channel] + momentum * rounded;
-        running_var[channel] = (1.0f - momentum) * running_var[channel] + momentum * (squares / (rows - 1.0f));
+        running_var[channel] = (1.0f - momentum) * running_var[channel] + momentum * (squares / (float(rows) - 1.0f));
     }
 }
 

@@ -7,7 +7,8 @@
 // shared loads of 16 bytes (of which a warp needs at most 8 different ones: no bank conflicts) feed 16 to 64
 // multiply-adds.
 #pragma once
-#include "prims.cuh"
+#include "finish.cuh"
+#include "statistics.cuh"
 
 // `ConvShape` of src/ops/conv2d/cuda/mod.rs. Pairs are rows, columns.
 struct ConvShape {
@@ -142,8 +143,7 @@ DEVICE void multiply(const Slice<TILE>& slice, float (&sum)[TILE::TALL][TILE::WI
 // sum = a^T b over all slices that `loader` brings: it loads the slice it stands at into registers, stores it into
 // shared memory, and moves on; `more` says whether it stands at one.
 template <class TILE, class LOADER>
-DEVICE void multiply_all(LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE]) {
-    __shared__ Slice<TILE> slices[2];
+DEVICE void multiply_all(LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE], Slice<TILE> (&slices)[2]) {
 #pragma unroll
     for (u32 i = 0; i < TILE::TALL; i++) {
 #pragma unroll
@@ -168,29 +168,59 @@ DEVICE void multiply_all(LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE]) {
 }
 
 // result = sum + bias (per channel) + addend (of the result's shape), both of which may be null. `loader` knows where
-// the tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group.
+// the tile lies: rows are pixels, which it finds a place in the result, columns are channels of a group. `finish` comes
+// last, in the place of an addend. `sum` becomes what is stored.
 template <class TILE, class LOADER, typename T>
-DEVICE void store_tile(const LOADER& loader, const float (&sum)[TILE::TALL][TILE::WIDE], const float* bias,
-                       const T* addend, T* result) {
+DEVICE void store_tile(const LOADER& loader, float (&sum)[TILE::TALL][TILE::WIDE], const float* bias, const T* addend,
+                       const Finish<T>& finish, T* result) {
 #pragma unroll
     for (u32 j = 0; j < TILE::WIDE; j += 4) {
         u32 column = loader.first_column + TILE::column(j), count = rest(loader.width, column);
         u32 channel = loader.group * loader.width + column;
         Pack<float> start = {};
         if (bias) start = load_four(bias + channel, count, loader.whole_width);
+        FinishTable<4> table;
+        if (finish.given()) table = finish_table<4>(finish, channel, count);
 #pragma unroll
         for (u32 i = 0; i < TILE::TALL; i++) {
             u32 pixel = blockIdx.x * TILE::ROWS + TILE::row(i);
             if (pixel < loader.pixels) {
                 u32 place = loader.place(pixel) * loader.width_pitch + channel;
                 if (addend) start = load_four(addend + place, count, loader.whole_width);
-                Pack<float> four;
+                Pack<float> four, residual = {};
+                if (finish.residual) residual = load_four(finish.residual + place, count, loader.whole_width);
 #pragma unroll
-                for (u32 lane = 0; lane < 4; lane++) four.at[lane] = sum[i][j + lane] + start.at[lane];
+                for (u32 lane = 0; lane < 4; lane++) {
+                    float value = sum[i][j + lane] + start.at[lane];
+                    if (finish.given()) value = finished(table, lane, value, residual.at[lane], finish.relu);
+                    four.at[lane] = value;
+                    sum[i][j + lane] = as_stored<T>(four.at[lane]);
+                }
                 store_four(result + place, four, count, loader.whole_width);
             }
         }
     }
+}
+
+// BatchNorm's partial statistics of a tile of the forward pass that has been stored. The slices, which nobody reads any
+// more, are the room.
+template <class TILE, class LOADER>
+DEVICE void store_statistics(const LOADER& loader, const float (&sum)[TILE::TALL][TILE::WIDE], Slice<TILE> (&slices)[2],
+                             float* statistics) {
+    constexpr u32 LINES = TILE::THREADS / TILE::THREADS_ACROSS;
+    static_assert((2 * LINES + 1) * TILE::COLUMNS * sizeof(float) <= sizeof(slices), "room for the sums");
+    static_assert(TILE::COLUMNS <= TILE::THREADS, "a thread for every column");
+    u32 first = blockIdx.x * TILE::ROWS, rows = min(loader.pixels - first, TILE::ROWS);
+    u32 channels = loader.width_pitch, channel = loader.group * loader.width + loader.first_column;
+    float* partial = partial_of(statistics, channels, blockIdx.x);
+    if (threadIdx.x == 0 && blockIdx.y == 0) {
+        write_partial_rows(partial, rows);
+        if (blockIdx.x == 0) write_partial_count(statistics, gridDim.x);
+    }
+    tile_statistics(
+        sum, [&](u32 i) { return TILE::row(i) < rows; }, [](u32 j) { return TILE::column(j); }, true,
+        threadIdx.x / TILE::THREADS_ACROSS, LINES, TILE::COLUMNS, &slices[0].a[0][0], rows,
+        min(rest(loader.width, loader.first_column), TILE::COLUMNS), channel, channels, partial);
 }
 
 // ---- walking over output pixels ------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@
 // kernels with stride 1 or 2, which take whole packs only, of four pixels side by side, so that 18 or 27 packs are
 // fetched for 36 products of packs. The input gradient with stride 1 is the forward pass with the kernel turned around;
 // with other strides it goes by phases, as in conv_gather.cuh. Channels that fill no pack are moved one by one.
+//
+// The 3x3 kernels leave BatchNorm's partial statistics, of at least 32 pixels where rows are whole strips. The kernel for
+// any shape does not: its blocks would leave as many numbers as they have results.
 #include "conv_gather.cuh"
 
 // A pack of channels of which `count` exist; zeros for the rest. `whole`: all of them, and aligned.
@@ -27,17 +30,23 @@ DEVICE Pack<T> load_channels(const T* from, u32 count, bool whole) {
     return pack;
 }
 
-// result = sum + bias + addend; the latter two may be null. `place` is where the channels lie in `result`.
+// result = sum + bias + addend; the latter two may be null. `place` is where the channels lie in `result`. `finish` comes
+// last, in the place of an addend, with the `table` of these channels. `sum` becomes what is stored.
 template <typename T>
-DEVICE void store_channels(const float (&sum)[LANES<T>], const float* bias, u32 channel, const T* addend, T* result,
-                           u32 place, u32 count, bool whole) {
+DEVICE void store_channels(float (&sum)[LANES<T>], const float* bias, u32 channel, const T* addend,
+                           const Finish<T>& finish, const FinishTable<LANES<T>>& table, T* result, u32 place,
+                           u32 count, bool whole) {
     Pack<T> pack = {};
+    if (finish.given()) addend = finish.residual;
     if (addend) pack = load_channels(addend + place, count, whole);
 #pragma unroll
     for (u32 lane = 0; lane < LANES<T>; lane++) {
-        float start = to_float(pack.at[lane]);
+        float other = to_float(pack.at[lane]), start = finish.given() ? 0.0f : other;
         if (bias && lane < count) start += bias[channel + lane];
-        pack.at[lane] = from_float<T>(sum[lane] + start);
+        float value = sum[lane] + start;
+        if (finish.given()) value = finished(table, lane, value, other, finish.relu);
+        pack.at[lane] = from_float<T>(value);
+        sum[lane] = to_float(pack.at[lane]);
     }
     if (whole) {
         store_pack(result + place, pack);
@@ -49,25 +58,31 @@ DEVICE void store_channels(const float (&sum)[LANES<T>], const float* bias, u32 
     }
 }
 
-// Forward, 3x3 without dilation, whole packs of channels. Grid: x: packs, innermost, and strips of four columns of all
-// rows. `turned`: with the kernel turned around (padding may be negative then).
+// Forward, 3x3 without dilation, whole packs of channels. A block has `across` packs of channels, innermost, and for each as
+// many strips of four columns as there are threads. Grid: x: strips of all rows; y: packs. `turned`: with the kernel
+// turned around (padding may be negative then). BatchNorm's partial statistics of y, one for each block in x, go to
+// `statistics` if that is not null.
+constexpr u32 STRIP_THREADS = 256;
+
 template <typename T, u32 STRIDE>
-DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T* y, const ConvShape& shape,
-                  u32 turned) {
+DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T* y, float* statistics,
+                  const Finish<T>& finish, const ConvShape& shape, u32 turned, u32 across) {
     constexpr u32 STRIP = 4, SPAN = (STRIP - 1) * STRIDE + 3;
-    u32 channels = shape.in_channels, packs = channels / LANES<T>;
-    u32 strips = (shape.out_width + STRIP - 1) / STRIP;
-    u32 thread = blockIdx.x * blockDim.x + threadIdx.x;
-    u32 channel = thread % packs * LANES<T>, column = thread / packs % strips * STRIP, line = thread / packs / strips;
+    u32 channels = shape.in_channels, lines = STRIP_THREADS / across;
+    u32 strips = (shape.out_width + STRIP - 1) / STRIP, all = shape.batch * shape.out_height * strips;
+    u32 pack = threadIdx.x % across, own_line = threadIdx.x / across, first_strip = blockIdx.x * lines;
+    u32 first_channel = blockIdx.y * across * LANES<T>, channel = first_channel + pack * LANES<T>;
+    u32 column = (first_strip + own_line) % strips * STRIP, line = (first_strip + own_line) / strips;
     u32 row = line % shape.out_height, image = line / shape.out_height;
-    if (image >= shape.batch) return;
+    bool inside = own_line < lines && image < shape.batch && channel < channels;
+    if (!inside && !statistics) return;
 
     float sum[STRIP][LANES<T>] = {};
     int left = int(column * STRIDE) - int(shape.padding[1]);
 #pragma unroll
     for (u32 tap_row = 0; tap_row < 3; tap_row++) {
         u32 from_row = int(row * STRIDE + tap_row) - int(shape.padding[0]);
-        if (from_row < shape.height) {
+        if (inside && from_row < shape.height) {
             Pack<T> weights[3], pixels[SPAN];
 #pragma unroll
             for (u32 tap = 0; tap < 3; tap++) {
@@ -96,18 +111,37 @@ DEVICE void strip(const T* x, const T* w, const float* bias, const T* addend, T*
             }
         }
     }
+    FinishTable<LANES<T>> table;
+    if (finish.given() && inside) table = finish_table<LANES<T>>(finish, channel, LANES<T>);
+    auto exists = [&](u32 out) { return inside && column + out < shape.out_width; };
 #pragma unroll
     for (u32 out = 0; out < STRIP; out++) {
-        if (column + out < shape.out_width) {
+        if (exists(out)) {
             u32 place = (line * shape.out_width + column + out) * channels + channel;
-            store_channels(sum[out], bias, channel, addend, y, place, LANES<T>, true);
+            store_channels(sum[out], bias, channel, addend, finish, table, y, place, LANES<T>, true);
         }
     }
+    if (!statistics) return;
+
+    __shared__ alignas(16) float room[2 * STRIP_THREADS * LANES<T> + WARP * LANES<T>];
+    // Pixels in the strips before one.
+    auto pixels_before = [&](u32 strip) { return strip / strips * shape.out_width + strip % strips * STRIP; };
+    u32 pixels = pixels_before(min(first_strip + lines, all)) - pixels_before(first_strip);
+    float* partial = partial_of(statistics, channels, blockIdx.x);
+    if (threadIdx.x == 0 && blockIdx.y == 0) {
+        write_partial_rows(partial, pixels);
+        if (blockIdx.x == 0) write_partial_count(statistics, gridDim.x);
+    }
+    tile_statistics(
+        sum, exists, [&](u32 lane) { return pack * LANES<T> + lane; }, own_line < lines, own_line, lines,
+        across * LANES<T>, room, pixels, min(channels - first_channel, across * LANES<T>), first_channel, channels,
+        partial);
 }
 
 // Any kernel, forward or backward. Grid: x: packs of channels, innermost, and pixels (of the largest phase); z: phases.
 template <typename T, bool DGRAD>
-DEVICE void pixel(const T* source, const T* w, const float* bias, const T* addend, T* result, const ConvShape& shape) {
+DEVICE void pixel(const T* source, const T* w, const float* bias, const T* addend, const Finish<T>& finish, T* result,
+                  const ConvShape& shape) {
     Axis<DGRAD> rows(shape, 0), columns(shape, 1);
     u32 channels = shape.in_channels, packs = (channels + LANES<T> - 1) / LANES<T>;
     u32 thread = blockIdx.x * blockDim.x + threadIdx.x;
@@ -138,7 +172,9 @@ DEVICE void pixel(const T* source, const T* w, const float* bias, const T* adden
         }
     }
     u32 place = (at.n * rows.whole + rows.place(at.y)) * columns.whole + columns.place(at.x);
-    store_channels(sum, bias, channel, addend, result, place * channels + channel, count, whole);
+    FinishTable<LANES<T>> table;
+    if (finish.given()) table = finish_table<LANES<T>>(finish, channel, count);
+    store_channels(sum, bias, channel, addend, finish, table, result, place * channels + channel, count, whole);
 }
 
 // The weight gradient of nine taps; the bias counts as the tap behind the last. A block has `across` packs of channels
@@ -213,18 +249,22 @@ DEVICE void weights_of_chunk(const T* x, const T* dy, float* partials, const Con
 }
 
 #define DEPTHWISE(T)                                                                                                   \
-    KERNEL(conv_depthwise_3x3_s1_##T, 128)                                                                             \
-    (const T* x, const T* w, const float* bias, const T* addend, T* y, ConvShape shape, u32 turned) {                  \
-        strip<T, 1>(x, w, bias, addend, y, shape, turned);                                                             \
+    KERNEL(conv_depthwise_3x3_s1_##T, STRIP_THREADS)                                                                   \
+    (const T* x, const T* w, const float* bias, const T* addend, T* y, float* statistics, FINISH_PARAMETERS(T),        \
+     ConvShape shape, u32 turned, u32 across) {                                                                        \
+        strip<T, 1>(x, w, bias, addend, y, statistics, FINISH(T), shape, turned, across);                              \
     }                                                                                                                  \
-    KERNEL(conv_depthwise_3x3_s2_##T, 128)(const T* x, const T* w, const float* bias, T* y, ConvShape shape) {         \
-        strip<T, 2>(x, w, bias, static_cast<const T*>(nullptr), y, shape, 0);                                          \
+    KERNEL(conv_depthwise_3x3_s2_##T, STRIP_THREADS)                                                                   \
+    (const T* x, const T* w, const float* bias, T* y, float* statistics, FINISH_PARAMETERS(T), ConvShape shape,        \
+     u32 across) {                                                                                                     \
+        strip<T, 2>(x, w, bias, static_cast<const T*>(nullptr), y, statistics, FINISH(T), shape, 0, across);           \
     }                                                                                                                  \
-    KERNEL(conv_depthwise_fprop_##T, 128)(const T* x, const T* w, const float* bias, T* y, ConvShape shape) {          \
-        pixel<T, false>(x, w, bias, static_cast<const T*>(nullptr), y, shape);                                         \
+    KERNEL(conv_depthwise_fprop_##T, 128)                                                                              \
+    (const T* x, const T* w, const float* bias, T* y, FINISH_PARAMETERS(T), ConvShape shape) {                         \
+        pixel<T, false>(x, w, bias, static_cast<const T*>(nullptr), FINISH(T), y, shape);                              \
     }                                                                                                                  \
     KERNEL(conv_depthwise_dgrad_##T, 128)(const T* dy, const T* w, const T* addend, T* dx, ConvShape shape) {          \
-        pixel<T, true>(dy, w, nullptr, addend, dx, shape);                                                             \
+        pixel<T, true>(dy, w, nullptr, addend, NO_FINISH(T), dx, shape);                                               \
     }                                                                                                                  \
     KERNEL(conv_depthwise_wgrad_##T, 256)                                                                              \
     (const T* x, const T* dy, float* partials, ConvShape shape, u32 chunk, u32 length, u32 across) {                   \

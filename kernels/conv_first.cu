@@ -102,19 +102,26 @@ struct Unfold {
 };
 
 template <typename T, class TILE>
-DEVICE void first(const T* x, const T* weights, const float* bias, T* y, const ConvShape& shape) {
+DEVICE void first(const T* x, const T* weights, const float* bias, T* y, float* statistics, const Finish<T>& finish,
+                  const ConvShape& shape) {
+    __shared__ Slice<TILE> slices[2];
     Unfold<T, TILE> loader(shape, x, weights);
     float sum[TILE::TALL][TILE::WIDE];
-    multiply_all<TILE>(loader, sum);
-    store_tile<TILE>(loader, sum, bias, static_cast<const T*>(nullptr), y);
+    multiply_all<TILE>(loader, sum, slices);
+    store_tile<TILE>(loader, sum, bias, static_cast<const T*>(nullptr), finish, y);
+    if (statistics) store_statistics<TILE>(loader, sum, slices, statistics);
 }
 
 #define FIRST(T)                                                                                                       \
-    KERNEL(conv_first_fprop_128x32_##T, 128)(const T* x, const T* w, const float* bias, T* y, ConvShape shape) {       \
-        first<T, Tile<128, 32, 8, 8, 4>>(x, w, bias, y, shape);                                                        \
+    KERNEL(conv_first_fprop_128x32_##T, 128)                                                                           \
+    (const T* x, const T* w, const float* bias, T* y,                                                                  \
+     float* statistics, FINISH_PARAMETERS(T), ConvShape shape) {                                                       \
+        first<T, Tile<128, 32, 8, 8, 4>>(x, w, bias, y, statistics, FINISH(T), shape);                                 \
     }                                                                                                                  \
-    KERNEL(conv_first_fprop_128x16_##T, 64)(const T* x, const T* w, const float* bias, T* y, ConvShape shape) {        \
-        first<T, Tile<128, 16, 8, 8, 4>>(x, w, bias, y, shape);                                                        \
+    KERNEL(conv_first_fprop_128x16_##T, 64)                                                                            \
+    (const T* x, const T* w, const float* bias, T* y,                                                                  \
+     float* statistics, FINISH_PARAMETERS(T), ConvShape shape) {                                                       \
+        first<T, Tile<128, 16, 8, 8, 4>>(x, w, bias, y, statistics, FINISH(T), shape);                                 \
     }                                                                                                                  \
     KERNEL(conv_first_wgrad_##T, 32)                                                                                   \
     (const T* x, const T* dy, float* partials, ConvShape shape, u32 chunk, u32 length) {                               \

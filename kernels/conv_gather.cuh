@@ -187,13 +187,17 @@ struct Gather {
     }
 };
 
-// The whole of it: result = product + bias (forward, may be null) + addend (backward, may be null).
+// The whole of it: result = product + bias (forward, may be null) + addend (backward, may be null). Forward, BatchNorm's
+// partial statistics of the result, one for each tile of pixels, go to `statistics` if that is not null, or `finish` is done
+// to the result.
 template <typename T, bool DGRAD, bool POINTWISE, bool GROUPED, class TILE>
-DEVICE void gather(const T* source, const T* weights, const float* bias, const T* addend, T* result,
-                   const ConvShape& shape) {
+DEVICE void gather(const T* source, const T* weights, const float* bias, const T* addend, T* result, float* statistics,
+                   const Finish<T>& finish, const ConvShape& shape) {
+    __shared__ Slice<TILE> slices[2];
     Gather<T, DGRAD, POINTWISE, GROUPED, TILE> loader(shape, source, weights);
     if (blockIdx.x * TILE::ROWS >= loader.pixels) return;  // a smaller phase than the largest
     float sum[TILE::TALL][TILE::WIDE];
-    multiply_all<TILE>(loader, sum);
-    store_tile<TILE>(loader, sum, bias, addend, result);
+    multiply_all<TILE>(loader, sum, slices);
+    store_tile<TILE>(loader, sum, bias, addend, finish, result);
+    if (!DGRAD && statistics) store_statistics<TILE>(loader, sum, slices, statistics);
 }

@@ -15,12 +15,14 @@
 
 #define GROUPED(T)                                                                                                     \
     KERNEL(conv_grouped_fprop_##T, 64)                                                                                 \
-    (const T* x, const T* w, const float* bias, T* y, ConvShape shape) {                                               \
-        gather<T, false, false, true, Tile<128, 16, 8, 8, 4>>(x, w, bias, nullptr, y, shape);                          \
+    (const T* x, const T* w, const float* bias, T* y,                                                                  \
+     float* statistics, FINISH_PARAMETERS(T), ConvShape shape) {                                                       \
+        gather<T, false, false, true, Tile<128, 16, 8, 8, 4>>(x, w, bias, nullptr, y, statistics, FINISH(T), shape);   \
     }                                                                                                                  \
     KERNEL(conv_grouped_dgrad_##T, 64)                                                                                 \
     (const T* dy, const T* w, const T* addend, T* dx, ConvShape shape) {                                               \
-        gather<T, true, false, true, Tile<128, 16, 8, 8, 4>>(dy, w, nullptr, addend, dx, shape);                       \
+        gather<T, true, false, true, Tile<128, 16, 8, 8, 4>>(dy, w, nullptr, addend, dx, nullptr, NO_FINISH(T),        \
+            shape);                                                                                                    \
     }                                                                                                                  \
     KERNEL(conv_grouped_wgrad_##T, 64)                                                                                 \
     (const T* x, const T* dy, float* partials, ConvShape shape, u32 chunk, u32 length) {                               \

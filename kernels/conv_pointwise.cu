@@ -16,12 +16,15 @@
 
 #define POINTWISE(NAME, ROWS, COLUMNS, DEPTH, TALL, WIDE)                                                              \
     KERNEL(conv_pointwise_fprop_##NAME##_f32, (ROWS / TALL * COLUMNS / WIDE))                                          \
-    (const float* x, const float* w, const float* bias, float* y, ConvShape shape) {                                   \
-        gather<float, false, true, false, Tile<ROWS, COLUMNS, DEPTH, TALL, WIDE>>(x, w, bias, nullptr, y, shape);      \
+    (const float* x, const float* w, const float* bias, float* y,                                                      \
+     float* statistics, FINISH_PARAMETERS(float), ConvShape shape) {                                                   \
+        gather<float, false, true, false, Tile<ROWS, COLUMNS, DEPTH, TALL, WIDE>>(x, w, bias, nullptr, y,              \
+            statistics, FINISH(float), shape);                                                                         \
     }                                                                                                                  \
     KERNEL(conv_pointwise_dgrad_##NAME##_f32, (ROWS / TALL * COLUMNS / WIDE))                                          \
     (const float* dy, const float* w, const float* addend, float* dx, ConvShape shape) {                               \
-        gather<float, true, true, false, Tile<ROWS, COLUMNS, DEPTH, TALL, WIDE>>(dy, w, nullptr, addend, dx, shape);   \
+        gather<float, true, true, false, Tile<ROWS, COLUMNS, DEPTH, TALL, WIDE>>(dy, w, nullptr, addend, dx,           \
+            nullptr, NO_FINISH(float), shape);                                                                         \
     }
 
 POINTWISE(128x64, 128, 64, 8, 8, 8)

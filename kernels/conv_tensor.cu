@@ -13,7 +13,13 @@
 // memory in float32, so that global memory is written in whole packs, after the addend and one rounding; sums begin with
 // the bias. Packs of 16 bytes ask for channel counts that are multiples of 8 (bf16) or 4 (TF32); the kernel `any` fills its
 // tiles in pairs or single elements, with each tap's channels rounded up to whole packs by zeros.
+//
+// The forward pass also leaves BatchNorm's partial statistics of y, one for each tile of rows, if it gets a place for them:
+// the values pass through a thread's registers in the columns that it writes, so a few registers more do.
+// Or it does what a `Finish` says.
 #include "conv_tensor.cuh"
+#include "finish.cuh"
+#include "statistics.cuh"
 
 // Pixels of the target that see the same taps: row + i * target_step[0], column + j * target_step[1] of every image,
 // i < rows, j < columns.
@@ -29,9 +35,12 @@ struct Convolution {
     u32 source_step[2], target_step[2];
 };
 
+// What is left of `extent` from `start` on.
+DEVICE u32 rest(u32 extent, u32 start) { return start < extent ? extent - start : 0; }
+
 template <typename T, u32 BM, u32 BN, bool DGRAD, bool PACKED>
 DEVICE void convolve(const T* source, const T* weight, const float* bias, const T* addend, T* target,
-                     const Class* classes, const Tap* taps, const Convolution& shape) {
+                     float* statistics, const Finish<T>& finish, const Class* classes, const Tap* taps, const Convolution& shape) {
     constexpr u32 L = LANES<T>, WM = Tiling<BM, BN>::WM, WN = Tiling<BM, BN>::WN;
     constexpr u32 ROWS = BM / 32;             // rows of the left tile that one thread fills
     constexpr u32 COLUMN_PACKS = BN / L;      // packs in a row of the right tile, where it lies across
@@ -191,9 +200,32 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     }
     sync_block();
     constexpr u32 WIDTH = PACKED ? L : 1;  // elements that a thread writes at once
+    constexpr u32 ACROSS = BN / WIDTH, LINES = THREADS / ACROSS;
+    const u32 at = thread % ACROSS * WIDTH, line = thread / ACROSS, column = first_column + at;
+    const bool counted = !DGRAD && statistics;
+    // A number near the mean of each column: that of the first rows. Where these are the t-th part of the tile, it is at
+    // most sqrt(t) standard deviations from the tile's mean, t being 16 or less.
+    constexpr u32 NEAR_ROWS = 8;
+    __shared__ alignas(16) float near[BN];
+    float about[WIDTH] = {}, deviations[WIDTH] = {}, squares[WIDTH] = {};
+    if (counted) {
+        if (thread < BN) {
+            u32 rows = min(count - first_row, NEAR_ROWS);
+            float sum = 0.0f;
+#pragma unroll
+            for (u32 row = 0; row < NEAR_ROWS; row++) {
+                if (row < rows) sum += as_stored<T>(staged[row * STAGED + thread]);
+            }
+            near[thread] = sum / float(rows);
+        }
+        sync_block();
+#pragma unroll
+        for (u32 l = 0; l < WIDTH; l++) about[l] = near[at + l];
+    }
+    FinishTable<WIDTH> table;
+    if (!DGRAD && finish.given()) table = finish_table<WIDTH>(finish, column, rest(target_channels, column));
 #pragma unroll 4
-    for (u32 turn = 0; turn < BM * BN / WIDTH / THREADS; turn++) {
-        u32 index = turn * THREADS + thread, row = index / (BN / WIDTH), at = index % (BN / WIDTH) * WIDTH, column = first_column + at;
+    for (u32 row = line; row < BM; row += LINES) {
         if (pixels[row] == NOWHERE || column >= target_channels) continue;
         u32 offset = pixels[row] * target_channels + column;
         float values[WIDTH];
@@ -206,24 +238,69 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
 #pragma unroll
                 for (u32 l = 0; l < WIDTH; l++) values[l] += to_float(result.at[l]);
             }
+            if (!DGRAD && finish.given()) {
+                result = {};
+                if (finish.residual) result = load_pack(finish.residual + offset);
+#pragma unroll
+                for (u32 l = 0; l < WIDTH; l++) {
+                    values[l] = finished(table, l, values[l], to_float(result.at[l]), finish.relu);
+                }
+            }
 #pragma unroll
             for (u32 l = 0; l < WIDTH; l++) result.at[l] = from_float<T>(values[l]);
             store_pack(target + offset, result);
         } else {
             if (DGRAD && addend) values[0] += to_float(addend[offset]);
+            if (!DGRAD && finish.given()) {
+                float residual = finish.residual ? to_float(finish.residual[offset]) : 0.0f;
+                values[0] = finished(table, 0, values[0], residual, finish.relu);
+            }
             target[offset] = from_float<T>(values[0]);
         }
+        if (counted) {
+#pragma unroll
+            for (u32 l = 0; l < WIDTH; l++) {
+                float deviation = as_stored<T>(values[l]) - about[l];
+                deviations[l] += deviation;
+                squares[l] = fmaf(deviation, deviation, squares[l]);
+            }
+        }
+    }
+    if (!counted) return;
+
+    sync_block();  // The results have been read: their place takes the sums [2][LINES][BN].
+#pragma unroll
+    for (u32 l = 0; l < WIDTH; l++) {
+        staged[line * BN + at + l] = squares[l];
+        staged[(LINES + line) * BN + at + l] = deviations[l];
+    }
+    sync_block();
+    float* partial = partial_of(statistics, target_channels, first_row / BM);
+    if (thread == 0 && first_column == 0) {
+        write_partial_rows(partial, min(count - first_row, BM));
+        if (first_row == 0) write_partial_count(statistics, gridDim.x / tiles);
+    }
+    if (thread < BN && first_column + thread < target_channels) {
+        float square = 0.0f, deviation = 0.0f;
+#pragma unroll 4
+        for (u32 other = 0; other < LINES; other++) {
+            square += staged[other * BN + thread];
+            deviation += staged[(LINES + other) * BN + thread];
+        }
+        write_partial(partial, target_channels, first_column + thread, near[thread], square, deviation);
     }
 }
 
-#define CONVOLUTIONS(SUFFIX, T, BM, BN, PACKED)                                                                       \
-    KERNEL(conv_tensor_fprop_##SUFFIX, THREADS)                                                                       \
-    (const T* x, const T* weight, const float* bias, T* y, const Class* classes, const Tap* taps, Convolution shape) { \
-        convolve<T, BM, BN, false, PACKED>(x, weight, bias, nullptr, y, classes, taps, shape);                        \
-    }                                                                                                                 \
-    KERNEL(conv_tensor_dgrad_##SUFFIX, THREADS)                                                                       \
-    (const T* dy, const T* weight, const T* addend, T* dx, const Class* classes, const Tap* taps, Convolution shape) { \
-        convolve<T, BM, BN, true, PACKED>(dy, weight, nullptr, addend, dx, classes, taps, shape);                     \
+#define CONVOLUTIONS(SUFFIX, T, BM, BN, PACKED)                                                                        \
+    KERNEL(conv_tensor_fprop_##SUFFIX, THREADS)                                                                        \
+    (const T* x, const T* weight, const float* bias, T* y, float* statistics, FINISH_PARAMETERS(T),                    \
+     const Class* classes, const Tap* taps, Convolution shape) {                                                       \
+        convolve<T, BM, BN, false, PACKED>(x, weight, bias, nullptr, y, statistics, FINISH(T), classes, taps, shape);  \
+    }                                                                                                                  \
+    KERNEL(conv_tensor_dgrad_##SUFFIX, THREADS)                                                                        \
+    (const T* dy, const T* weight, const T* addend, T* dx, const Class* classes, const Tap* taps,                      \
+     Convolution shape) {                                                                                              \
+        convolve<T, BM, BN, true, PACKED>(dy, weight, nullptr, addend, dx, nullptr, NO_FINISH(T), classes, taps, shape);\
     }
 
 CONVOLUTIONS(128x64_bf16, bf16, 128, 64, true)

@@ -126,7 +126,8 @@ template <typename T, bool GROUPED, class TILE>
 DEVICE void weight_gradient(const T* x, const T* dy, float* partials, const ConvShape& shape, u32 chunk, u32 length) {
     Correlate<T, GROUPED, TILE> loader(shape, x, dy, chunk);
     float sum[TILE::TALL][TILE::WIDE];
-    multiply_all<TILE>(loader, sum);
+    __shared__ Slice<TILE> slices[2];
+    multiply_all<TILE>(loader, sum, slices);
 
     float* partial = partials + size_t(blockIdx.z) * length;
     u32 rows = length / shape.out_channels;

@@ -1,6 +1,7 @@
 //! A network's forward pass on the tape.
 //!
-//! BatchNorm takes the addition and the ReLU that follow it into its own pass where nobody else reads what is in between.
+//! BatchNorm takes the addition and the ReLU that follow it into its own pass where nobody else reads what is in between. With
+//! running statistics, where no gradient flows, the convolution before it takes in all of these.
 //!
 //! Where activations are stored in bf16, convolutions use weights that are cast to it, all at the start; linear layers and
 //! the logits are float32.
@@ -67,15 +68,33 @@ impl Model {
         let mut outputs = nodes.clone();
         outputs.push(network.logits);
         let needed = network.needed(&outputs);
-        let fusions = fusions(network, &needed, &outputs);
+        let fusions = match tape.fusion() {
+            true => fusions(network, &needed, &outputs),
+            false => vec![None; network.nodes.len()],
+        };
+        let joined: Vec<bool> = match mode == Mode::Eval && tape.fusion() {
+            true => normalised(network, &needed, &outputs),
+            false => vec![false; network.nodes.len()],
+        };
         let mut values: Vec<Option<ValueId>> = vec![None; network.nodes.len()];
         values[0] = Some(images);
         let filters = self.filters(tape, layout, &needed)?;
         for node in (1..network.nodes.len()).filter(|node| needed[*node]) {
-            let made = match fusions.iter().position(|f| f.is_some_and(|f| f.end == node)) {
-                Some(norm) => Some(self.batch_norm(tape, layout, &values, norm, fusions[norm], mode)?),
-                None if inside(&fusions, node) => None, // Made at the end of its fusion.
-                None => self.layer(tape, layout, &values, filters[node], node, mode)?,
+            let norm = match fusions.iter().position(|f| f.is_some_and(|f| f.end == node)) {
+                None if matches!(network.nodes[node].kind, LayerKind::BatchNorm { .. }) && !inside(&fusions, node) => {
+                    Some(node)
+                }
+                norm => norm,
+            };
+            let made = match norm {
+                Some(norm) => {
+                    let input = network.nodes[norm].inputs[0];
+                    let filter = if joined[input] { filters[input] } else { None };
+                    Some(self.batch_norm(tape, layout, &values, filter, norm, fusions[norm], mode)?)
+                }
+                // Made at the end of its fusion, or by the BatchNorm behind it.
+                None if inside(&fusions, node) || joined[node] => None,
+                None => self.layer(tape, layout, &values, filters[node], node)?,
             };
             values[node] = made;
         }
@@ -106,7 +125,6 @@ impl Model {
         values: &[Option<ValueId>],
         filter: Option<ValueId>,
         node: usize,
-        mode: Mode,
     ) -> Result<Option<ValueId>> {
         let layer = &self.network.nodes[node];
         let inputs: Vec<ValueId> =
@@ -114,14 +132,12 @@ impl Model {
         let parameter = |tape: &mut Tape, which: usize| tape.state(layout, self.state_of(node, which));
         let made = match layer.kind {
             LayerKind::Input => inputs[0],
-            LayerKind::Conv2d { stride, padding, dilation, groups, bias, .. } => {
+            LayerKind::Conv2d { bias, .. } => {
                 let weight = filter.expect("a convolution has weights");
                 let bias = bias.then(|| parameter(tape, 1));
-                let options =
-                    Conv2dOptions { stride: [stride; 2], padding: [padding; 2], dilation: [dilation; 2], groups };
-                tape.conv2d(inputs[0], weight, bias, options)?
+                tape.conv2d(inputs[0], weight, bias, conv2d_options(&layer.kind))?
             }
-            LayerKind::BatchNorm { .. } => self.batch_norm(tape, layout, values, node, None, mode)?,
+            LayerKind::BatchNorm { .. } => unreachable!("recorded with what it takes in"),
             LayerKind::Relu => tape.relu(inputs[0])?,
             LayerKind::Add => {
                 let mut sum = inputs[0];
@@ -152,11 +168,14 @@ impl Model {
         Ok(Some(made))
     }
 
+    /// The BatchNorm `node` with its fusion; `filter` are the weights of the convolution before it where it takes that in, too.
+    #[allow(clippy::too_many_arguments)]
     fn batch_norm(
         &self,
         tape: &mut Tape,
         layout: &StateLayout,
         values: &[Option<ValueId>],
+        filter: Option<ValueId>,
         node: usize,
         fusion: Option<Fusion>,
         mode: Mode,
@@ -172,7 +191,13 @@ impl Model {
             running_var: tape.state(layout, self.state_of(node, 3)),
         };
         let options = BatchNormOptions { training: mode == Mode::Train, relu: fusion.relu, epsilon: eps, momentum };
-        tape.batch_norm(value(layer.inputs[0]), state, fusion.residual.map(value), options)
+        let (input, residual) = (layer.inputs[0], fusion.residual.map(value));
+        let Some(filter) = filter else { return tape.batch_norm(value(input), state, residual, options) };
+        let convolution = &self.network.nodes[input];
+        let LayerKind::Conv2d { bias, .. } = convolution.kind else { unreachable!("filters are of convolutions") };
+        let bias = bias.then(|| tape.state(layout, self.state_of(input, 1)));
+        let moves = conv2d_options(&convolution.kind);
+        tape.conv2d_batch_norm(value(convolution.inputs[0]), filter, bias, moves, state, residual, options)
     }
 
     /// The `which`-th parameter of a layer.
@@ -182,17 +207,34 @@ impl Model {
     }
 }
 
+fn conv2d_options(kind: &LayerKind) -> Conv2dOptions {
+    let LayerKind::Conv2d { stride, padding, dilation, groups, .. } = *kind else { unreachable!("a convolution") };
+    Conv2dOptions { stride: [stride; 2], padding: [padding; 2], dilation: [dilation; 2], groups }
+}
+
+/// The one reader of a node, by its `consumers`, that nobody else, and no output, needs.
+fn only_reader(consumers: &[usize], needed: &[bool], outputs: &[usize], node: usize) -> Option<usize> {
+    let mut readers = consumers.iter().copied().filter(|reader| needed[*reader]);
+    match (readers.next(), readers.next()) {
+        (Some(reader), None) if !outputs.contains(&node) => Some(reader),
+        _ => None,
+    }
+}
+
+/// For every node whether it is a convolution that a BatchNorm alone reads.
+fn normalised(network: &Network, needed: &[bool], outputs: &[usize]) -> Vec<bool> {
+    let is_norm = |reader: usize| matches!(network.nodes[reader].kind, LayerKind::BatchNorm { .. });
+    let of = |(node, consumers): (usize, &Vec<usize>)| {
+        matches!(network.nodes[node].kind, LayerKind::Conv2d { .. })
+            && only_reader(consumers, needed, outputs, node).is_some_and(is_norm)
+    };
+    network.consumers().iter().enumerate().map(of).collect()
+}
+
 /// For every BatchNorm with something to take in: what.
 fn fusions(network: &Network, needed: &[bool], outputs: &[usize]) -> Vec<Option<Fusion>> {
     let consumers = network.consumers();
-    // The one reader of a node that nobody else, and no output, needs.
-    let reader = |node: usize| {
-        let mut readers = consumers[node].iter().copied().filter(|reader| needed[*reader]);
-        match (readers.next(), readers.next()) {
-            (Some(reader), None) if !outputs.contains(&node) => Some(reader),
-            _ => None,
-        }
-    };
+    let reader = |node: usize| only_reader(&consumers[node], needed, outputs, node);
     let relu_after = |node: usize| reader(node).filter(|next| network.nodes[*next].kind == LayerKind::Relu);
     let mut taken = vec![false; network.nodes.len()];
     let mut fusions = vec![None; network.nodes.len()];

@@ -52,6 +52,7 @@ pub fn cases() -> Vec<case::Case> {
         classroom::cases::cases(),
         conv2d::cases::cases(),
         conv2d::tensor_cases::cases(),
+        conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
         cross_entropy::cases::cases(),
         evaluate::cases::cases(),

@@ -70,7 +70,7 @@ impl Tape {
     fn sum(&mut self, before: ValueId, latest: ValueId) -> Result<ValueId> {
         let source = self.root(latest);
         let is_last = self.nodes.last().is_some_and(|node| node.outputs.first() == Some(&source));
-        if is_last {
+        if is_last && self.fusion {
             let node = self.nodes.last_mut().expect("there is a last node");
             if let Some(op) = node.op.with_addend() {
                 node.op = op;

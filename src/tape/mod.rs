@@ -54,6 +54,8 @@ pub(crate) enum Home {
     State(StateId),
     /// The bytes of another value, seen with another shape.
     View(ValueId),
+    /// In the arena of a GPU. On the CPU, where nobody writes or reads it, it has no bytes.
+    Gpu,
 }
 
 /// What the tape knows of a value.
@@ -87,6 +89,7 @@ pub struct Tape {
     float: DType,
     storage: DType,
     tf32: bool,
+    fusion: bool,
     values: Vec<Value>,
     nodes: Vec<Node>,
     kept: Vec<ValueId>,
@@ -101,7 +104,8 @@ impl Tape {
 
     /// An empty tape whose activations are stored as `storage`; parameters, statistics and losses are `float`.
     pub fn with_storage(float: DType, storage: DType) -> Self {
-        Self { float, storage, tf32: false, values: Vec::new(), nodes: Vec::new(), kept: Vec::new(), lane: 0 }
+        let (values, nodes, kept) = (Vec::new(), Vec::new(), Vec::new());
+        Self { float, storage, tf32: false, fusion: true, values, nodes, kept, lane: 0 }
     }
 
     /// The floating-point type of this tape's parameters, statistics and losses.
@@ -123,6 +127,19 @@ impl Tape {
     /// Says whether convolutions that are recorded from here on may use TF32.
     pub fn set_tf32(&mut self, tf32: bool) {
         self.tf32 = tf32;
+    }
+
+    /// Whether work is joined where one pass over memory does for two; so it is unless [`Tape::set_fusion`] says otherwise.
+    pub fn fusion(&self) -> bool {
+        self.fusion
+    }
+
+    /// Says whether what is recorded from here on is joined: BatchNorm's statistics with the convolution before it, ReLU and
+    /// residual addition with the BatchNorm, additions of gradients with what makes the last of them, and the update of
+    /// all parameters in one pass. Without it the tape means the same up to rounding, with an operation for each: what
+    /// fusion is measured by.
+    pub fn set_fusion(&mut self, fusion: bool) {
+        self.fusion = fusion;
     }
 
     /// What is recorded from here on belongs to `lane`.
@@ -214,6 +231,19 @@ impl Tape {
     /// A value in the arena that a later [`Tape::record_into`] writes, together with state for instance.
     pub fn declare(&mut self, name: &str, dtype: DType, shape: Shape) -> ValueId {
         self.push_value(name.to_string(), dtype, shape, Home::Arena)
+    }
+
+    /// BatchNorm's partial statistics of `id` as a further output of the operation that makes it, if that can leave them
+    /// ([`Operation::statistics`]).
+    pub(crate) fn statistics_of(&mut self, id: ValueId) -> Option<ValueId> {
+        let node = self.nodes.iter().rposition(|node| node.outputs.first() == Some(&id)).filter(|_| self.fusion)?;
+        let shape = self.nodes[node].op.statistics(self.dtype(id))?;
+        if let Some(made) = self.nodes[node].outputs.get(1) {
+            return Some(*made); // Somebody has asked before.
+        }
+        let value = self.push_value("statistics".to_string(), self.dtype(id).accumulator(), shape, Home::Gpu);
+        self.nodes[node].outputs.push(value);
+        Some(value)
     }
 
     /// Keeps a value readable after the step: [`Plan::read`].

@@ -46,6 +46,14 @@ pub trait Operation: Debug + Send + Sync {
         None
     }
 
+    /// The shape of what its GPU kernels can leave beside their only output, of type `dtype`, as a second one: the partial
+    /// statistics that a BatchNorm of it needs (`kernels/statistics.cuh`). They are asked for by a second output; on the
+    /// CPU that is nothing. `None`: they cannot.
+    fn statistics(&self, dtype: DType) -> Option<Shape> {
+        let _ = dtype;
+        None
+    }
+
     /// Records the gradients of the inputs on `tape`, given those of the outputs (`None`: nothing flows there).
     /// `wanted` says for which inputs; the answer has one entry per input.
     ///

@@ -115,7 +115,7 @@ impl Plan {
         let alive = needed(tape);
         let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
         let order = Order::new(tape, &nodes, lanes);
-        let placement = Placement::new(tape, &nodes, &order, |step| {
+        let placement = Placement::new(tape, &nodes, &order, on_gpu, |step| {
             let (op, signature) = (&tape.nodes[nodes[step]].op, signature(tape, nodes[step]));
             if on_gpu { op.gpu_workspace(&signature) } else { op.workspace(&signature) }
         });

@@ -74,8 +74,8 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     }
     // Means that a float32 does not tell from their neighbours, one standard deviation being a few thousand of those.
     cases.push(Layer { far: 3000.0, ..TRAINED }.case(Storage::F32));
-    // More chunks than the threads that combine them take at once: 4 * 32.
-    cases.push(Layer { rows: 129 * 256 + 1, ..TRAINED }.case(Storage::F32));
+    // More partial statistics than the threads that combine them take at once, 4 * 128: four of each chunk.
+    cases.push(Layer { rows: 129 * 1360 + 1, channels: 3, ..TRAINED }.case(Storage::F32));
     cases
 }
 

@@ -1,20 +1,28 @@
 //! The GPU's code: `kernels/batch_norm.cu` and `kernels/batch_norm_gradient.cu`.
 
-use super::cpu::STATISTICS;
 use super::gradient::BatchNormGradient;
 use super::matrix::{Matrix, Pass};
-use super::{BatchNorm, BatchNormOptions};
+use super::{BatchNorm, BatchNormOptions, partials};
 use crate::ops::packs::{NULL, THREADS, launch, structure};
 use crate::tape::{Launcher, Signature};
+use crate::tensor::Shape;
 
 /// Channels that a block of a combining kernel has.
 const CHANNELS: usize = 8;
+/// Threads that share a channel's partial statistics: `MERGERS` in `kernels/batch_norm.cu`.
+const MERGERS: usize = 128;
 /// Numbers per chunk and column that the gradient's sums are.
 const SUMS: usize = 2;
 
 pub(super) fn workspace(batch_norm: &BatchNorm, signature: &Signature) -> usize {
     let (dtype, shape) = signature.outputs[0];
-    if batch_norm.options.training { Matrix::new(dtype, shape, Pass::Sum).partials(STATISTICS) } else { 0 }
+    let own = batch_norm.options.training && !batch_norm.statistics;
+    if own { statistics_bytes(&Matrix::new(dtype, shape, Pass::Sum), shape) } else { 0 }
+}
+
+/// Bytes of the partial statistics that BatchNorm's own pass leaves.
+fn statistics_bytes(sum: &Matrix, shape: Shape) -> usize {
+    partials(sum.chunks() * sum.copies(), shape.channels()).count() * size_of::<f32>()
 }
 
 pub(super) fn gradient_workspace(gradient: &BatchNormGradient, signature: &Signature) -> usize {
@@ -37,16 +45,21 @@ pub(super) fn batch_norm(launcher: &mut Launcher<'_>, batch_norm: &BatchNorm) {
         launcher.launch(format!("batch_norm_running_{dtype}"), map.grid(dtype), THREADS as u32, arguments);
         return;
     }
-    let sum = Matrix::new(dtype, shape, Pass::Sum);
-    let statistics = launcher.workspace(0, sum.partials(STATISTICS));
-    let arguments = vec![x.clone(), statistics.clone(), structure(sum)];
-    launcher.launch(format!("batch_norm_statistics_{dtype}"), sum.grid(dtype), THREADS as u32, arguments);
+    let statistics = if batch_norm.statistics {
+        launcher.input(3)
+    } else {
+        let sum = Matrix::new(dtype, shape, Pass::Sum);
+        let statistics = launcher.workspace(0, statistics_bytes(&sum, shape));
+        let arguments = vec![x.clone(), statistics.clone(), structure(sum)];
+        launcher.launch(format!("batch_norm_statistics_{dtype}"), sum.grid(dtype), THREADS as u32, arguments);
+        statistics
+    };
 
     let outputs = vec![mean.clone(), inv_std.clone(), rest.clone(), launcher.output(4), launcher.output(5)];
-    let constants = vec![structure(sum), sum.chunks().into(), epsilon.into(), (momentum as f32).into()];
+    let constants = vec![shape.channels().into(), shape.rows().into(), epsilon.into(), (momentum as f32).into()];
     let arguments = [vec![statistics], outputs, constants].concat();
     let grid = [shape.channels().div_ceil(CHANNELS), 1, 1];
-    launcher.launch("batch_norm_combine", grid, THREADS as u32, arguments);
+    launcher.launch("batch_norm_combine", grid, (MERGERS * CHANNELS) as u32, arguments);
 
     let arguments = vec![x, residual, gamma, beta, mean, inv_std, rest, y, structure(map), relu.into()];
     launcher.launch(format!("batch_norm_normalise_{dtype}"), map.grid(dtype), THREADS as u32, arguments);

@@ -73,6 +73,11 @@ impl Matrix {
         self.count.div_ceil(self.columns).div_ceil(self.chunk_rows) as usize
     }
 
+    /// Columns of one channel.
+    pub fn copies(&self) -> usize {
+        (self.columns / self.channels) as usize
+    }
+
     /// Blocks of the passes over the tensor.
     pub fn grid(&self, dtype: DType) -> [usize; 3] {
         let packs = self.columns as usize / lanes(dtype);

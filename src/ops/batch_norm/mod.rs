@@ -5,6 +5,9 @@
 //! In training `mean` and `var` (biased) are those of the batch, and `running = (1 - momentum) * running + momentum *
 //! new`, with the unbiased variance; otherwise they are the running ones. This is PyTorch's `BatchNorm2d`.
 //!
+//! On a GPU the batch's statistics come from partial ones ([`partials`]), which a convolution leaves while it writes `x`
+//! where its kernels can, and a pass over `x` otherwise.
+//!
 //! Beside activations in bf16, parameters and statistics are float32.
 
 pub(super) mod cases;
@@ -13,6 +16,9 @@ pub mod cpu_gradient;
 mod cuda;
 mod gradient;
 mod matrix;
+mod partials;
+
+pub(in crate::ops) use partials::partials;
 
 use crate::error::{Error, Result};
 use crate::ops::parallel::Chunks;
@@ -58,6 +64,8 @@ pub struct BatchNormState {
 struct BatchNorm {
     options: BatchNormOptions,
     residual: bool,
+    /// On a GPU, what makes the input leaves its partial statistics, which are input 3.
+    statistics: bool,
 }
 
 impl Tape {
@@ -95,13 +103,15 @@ impl Tape {
             return Err(Error::request(format!("batch_norm of {shape}: one value per channel has no variance"))
                 .help("use a larger batch or larger images"));
         }
-        let op = BatchNorm { options, residual: residual.is_some() };
+        let statistics = if options.training { self.statistics_of(x) } else { None };
+        let op = BatchNorm { options, residual: residual.is_some(), statistics: statistics.is_some() };
         let y = self.declare("batch_norm", dtype, shape);
         let mean = self.declare("batch_mean", float, per_channel);
         let inv_std = self.declare("batch_inv_std", float, per_channel);
         let rest = self.declare("batch_mean_rest", float, per_channel);
         let mut inputs = vec![x, gamma, beta];
         if options.training {
+            inputs.extend(statistics);
             inputs.extend(residual);
             self.record_into(op, &inputs, &[y, mean, inv_std, rest, running_mean, running_var]);
         } else {

@@ -62,6 +62,18 @@ impl Tape {
         bias: Option<ValueId>,
         options: Conv2dOptions,
     ) -> Result<ValueId> {
+        let (geometry, tf32) = (self.convolution(x, weight, bias, options)?, self.tf32());
+        self.record_convolution(x, weight, bias, geometry, tf32, "conv2d")
+    }
+
+    /// The checked geometry of a convolution.
+    pub(super) fn convolution(
+        &self,
+        x: ValueId,
+        weight: ValueId,
+        bias: Option<ValueId>,
+        options: Conv2dOptions,
+    ) -> Result<Conv2dGeometry> {
         let (shape, kernel) = (self.shape(x), self.shape(weight));
         let fits = shape.rank() == 4
             && kernel.rank() == 4
@@ -87,8 +99,7 @@ impl Tape {
             dilation: options.dilation,
             groups: options.groups,
         };
-        let tf32 = self.tf32();
-        self.record_convolution(x, weight, bias, geometry.checked()?, tf32, "conv2d")
+        geometry.checked()
     }
 
     /// Records a convolution of checked geometry, which may use TF32 or not; a linear layer is one over a single pixel.
@@ -117,7 +128,7 @@ fn float(signature: &Signature) -> DType {
 }
 
 /// Of any of the three passes: every pixel of the output (`y` or `dy`) meets every weight once.
-fn flops((_, output): (DType, Shape), (_, weights): (DType, Shape)) -> u64 {
+pub(super) fn flops((_, output): (DType, Shape), (_, weights): (DType, Shape)) -> u64 {
     2 * output.rows() as u64 * weights.count() as u64
 }
 
@@ -176,8 +187,12 @@ impl Operation for Conv2d {
         });
     }
 
+    fn statistics(&self, dtype: DType) -> Option<Shape> {
+        cuda::statistics(&self.geometry, dtype)
+    }
+
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
-        cuda::fprop(launcher, &self.geometry, self.tf32)
+        cuda::fprop(launcher, &self.geometry, self.tf32, cuda::Besides::of_convolution(launcher))
     }
 }
 

@@ -48,8 +48,9 @@ struct Sgd {
 const PIECE: usize = 32 * 1024;
 
 impl Tape {
-    /// Records one update of `parameters` at `rate` (a scalar of state). `broken` (u32 `[1]`, state) becomes 1 if a
-    /// weight is not finite afterwards, and stays as it is otherwise.
+    /// Records one update of `parameters` at `rate` (a scalar of state): one operation for all of them, or without fusion
+    /// ([`Tape::set_fusion`]) one for each. `broken` (u32 `[1]`, state) becomes 1 if a weight is not finite afterwards,
+    /// and stays as it is otherwise.
     ///
     /// # Errors
     /// If shapes or types of a parameter's values differ.
@@ -60,6 +61,9 @@ impl Tape {
         broken: ValueId,
         options: SgdOptions,
     ) -> Result<()> {
+        if parameters.len() > 1 && !self.fusion() {
+            return parameters.iter().try_for_each(|one| self.sgd(&[*one], rate, broken, options));
+        }
         let mut inputs = vec![rate];
         let mut outputs = vec![broken];
         let mut pieces = Vec::new();

@@ -2,7 +2,7 @@
 //! `kernels/conv_dense_wgrad.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional, phases};
+use super::{Besides, ConvShape, Split, optional, phases};
 use crate::tape::Launcher;
 
 /// Rows and columns of a tile, threads of its block, and the time that a column of it takes beside the others' (wider
@@ -51,7 +51,7 @@ impl Tile {
     }
 }
 
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
     let [rows, columns] = geometry.output();
     let pixels = geometry.batch * rows * columns;
     let tile = Tile::for_gather(pixels, geometry.out_channels);
@@ -60,9 +60,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         true => format!("conv_pointwise_fprop_{}_f32", tile.name()),
         false => format!("conv_fprop_{}_f32", tile.name()),
     };
-    let bias = optional(launcher, 2);
-    let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let mut arguments = besides.arguments(launcher, None, true);
+    arguments.push(ConvShape::from(geometry).into());
     launcher.launch(kernel, [down, across, 1], tile.threads, arguments);
 }
 

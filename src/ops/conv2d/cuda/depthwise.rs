@@ -1,13 +1,15 @@
 //! Depthwise convolutions: `kernels/conv_depthwise.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, NULL, Split, optional, phases};
+use super::{Besides, ConvShape, NULL, Split, optional, phases};
 use crate::tape::{Argument, Launcher};
 
 /// Threads of a block, forward and backward.
 const THREADS: usize = 128;
-/// Columns that a thread of the 3x3 kernels makes.
+/// Of the 3x3 kernels: threads of a block, columns that a thread makes, and packs of channels that a block has at most.
+const STRIP_THREADS: usize = 256;
 const STRIP: usize = 4;
+const STRIP_PACKS: usize = 32;
 /// Weight gradient: threads of a block, and how many taps it takes on.
 const WGRAD_THREADS: usize = 256;
 const TAPS: usize = 9;
@@ -17,12 +19,28 @@ fn lanes(launcher: &Launcher<'_>) -> usize {
     16 / launcher.input_dtype(0).size()
 }
 
-/// Whether the 3x3 kernels with this stride fit.
-fn is_strip(launcher: &Launcher<'_>, geometry: &Conv2dGeometry, stride: usize) -> bool {
+/// Whether the 3x3 kernels with this stride fit, with `lanes` channels to a pack.
+fn is_strip(geometry: &Conv2dGeometry, lanes: usize, stride: usize) -> bool {
     geometry.kernel == [3, 3]
         && geometry.dilation == [1, 1]
         && geometry.stride == [stride; 2]
-        && geometry.in_channels.is_multiple_of(lanes(launcher))
+        && geometry.in_channels.is_multiple_of(lanes)
+}
+
+/// Packs of channels that a block of the 3x3 kernels has, and the grid for `rows` rows of results.
+fn strips(geometry: &Conv2dGeometry, lanes: usize, rows: usize, columns: usize) -> (usize, [usize; 3]) {
+    let packs = geometry.in_channels / lanes;
+    let parts = packs.div_ceil(STRIP_PACKS);
+    let across = packs.div_ceil(parts);
+    let lines = STRIP_THREADS / across;
+    (across, [(geometry.batch * rows * columns.div_ceil(STRIP)).div_ceil(lines), parts, 1])
+}
+
+/// How many partial statistics the forward pass leaves at most; `None` if its kernel leaves none.
+pub(super) fn most_partials(geometry: &Conv2dGeometry, lanes: usize) -> Option<usize> {
+    let [rows, columns] = geometry.output();
+    let fits = is_strip(geometry, lanes, 1) || is_strip(geometry, lanes, 2);
+    fits.then(|| (geometry.batch * rows * columns.div_ceil(STRIP)).div_ceil(STRIP_THREADS / STRIP_PACKS))
 }
 
 /// Blocks for one thread per pack of channels and each of `places`.
@@ -30,29 +48,32 @@ fn blocks(launcher: &Launcher<'_>, geometry: &Conv2dGeometry, places: usize) -> 
     (geometry.in_channels.div_ceil(lanes(launcher)) * places).div_ceil(THREADS)
 }
 
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
-    let dtype = launcher.input_dtype(0);
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
+    let (dtype, lanes) = (launcher.input_dtype(0), lanes(launcher));
     let [rows, columns] = geometry.output();
-    let bias = optional(launcher, 2);
     let shape = ConvShape::from(geometry).into();
-    let mut arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
-    let (name, columns) = if is_strip(launcher, geometry, 1) {
-        arguments.insert(3, NULL);
-        arguments.push(0u32.into());
-        ("3x3_s1", columns.div_ceil(STRIP))
-    } else if is_strip(launcher, geometry, 2) {
-        ("3x3_s2", columns.div_ceil(STRIP))
+    if is_strip(geometry, lanes, 1) {
+        let (across, grid) = strips(geometry, lanes, rows, columns);
+        let mut arguments = besides.arguments(launcher, Some(NULL), true);
+        arguments.extend([shape, 0u32.into(), across.into()]);
+        launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), grid, STRIP_THREADS as u32, arguments);
+    } else if is_strip(geometry, lanes, 2) {
+        let (across, grid) = strips(geometry, lanes, rows, columns);
+        let mut arguments = besides.arguments(launcher, None, true);
+        arguments.extend([shape, across.into()]);
+        launcher.launch(format!("conv_depthwise_3x3_s2_{dtype}"), grid, STRIP_THREADS as u32, arguments);
     } else {
-        ("fprop", columns)
-    };
-    let blocks = blocks(launcher, geometry, geometry.batch * rows * columns);
-    launcher.launch(format!("conv_depthwise_{name}_{dtype}"), [blocks, 1, 1], THREADS as u32, arguments);
+        let grid = [blocks(launcher, geometry, geometry.batch * rows * columns), 1, 1];
+        let mut arguments = besides.arguments(launcher, None, false);
+        arguments.push(shape);
+        launcher.launch(format!("conv_depthwise_fprop_{dtype}"), grid, THREADS as u32, arguments);
+    }
 }
 
 pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let dtype = launcher.input_dtype(0);
     let addend = optional(launcher, 2);
-    if is_strip(launcher, geometry, 1) {
+    if is_strip(geometry, lanes(launcher), 1) {
         // The forward pass from `dy` to `dx` with the kernel turned around. What is cut off there, a padding of more
         // than two, is a negative padding here: as the kernel reads it, the same bits.
         let forward = ConvShape::from(geometry);
@@ -65,10 +86,13 @@ pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
             ..forward
         };
         let (source, result) = (launcher.input(0), launcher.output(0));
-        let arguments = vec![source, launcher.input(1), NULL, addend, result, turned.into(), 1u32.into()];
-        let strips = geometry.batch * geometry.height * geometry.width.div_ceil(STRIP);
-        let blocks = blocks(launcher, geometry, strips);
-        launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), [blocks, 1, 1], THREADS as u32, arguments);
+        let (across, grid) = strips(geometry, lanes(launcher), geometry.height, geometry.width);
+        let mut arguments = vec![source, launcher.input(1), NULL, addend, result];
+        let Besides { statistics, finish, .. } = Besides::none();
+        arguments.push(statistics);
+        arguments.extend(finish);
+        arguments.extend([turned.into(), 1u32.into(), across.into()]);
+        launcher.launch(format!("conv_depthwise_3x3_s1_{dtype}"), grid, STRIP_THREADS as u32, arguments);
         return;
     }
     let (phases, pixels) = phases(geometry);

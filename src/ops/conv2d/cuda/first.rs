@@ -1,7 +1,7 @@
 //! Convolutions over few input channels: `kernels/conv_first.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional};
+use super::{Besides, ConvShape, Split};
 use crate::tape::Launcher;
 
 /// Forward: pixels of a tile.
@@ -11,13 +11,12 @@ const ROWS: usize = 32;
 const COLUMNS: usize = 16;
 const THREADS: u32 = 32;
 
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
     let [rows, columns] = geometry.output();
     let (width, threads) = if geometry.out_channels <= 16 { (16, 64) } else { (32, 128) };
     let down = (geometry.batch * rows * columns).div_ceil(PIXELS);
-    let bias = optional(launcher, 2);
-    let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let mut arguments = besides.arguments(launcher, None, true);
+    arguments.push(ConvShape::from(geometry).into());
     let kernel = format!("conv_first_fprop_{PIXELS}x{width}_{}", launcher.input_dtype(0));
     launcher.launch(kernel, [down, geometry.out_channels.div_ceil(width), 1], threads, arguments);
 }

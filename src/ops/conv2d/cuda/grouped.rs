@@ -1,7 +1,7 @@
 //! Grouped convolutions: `kernels/conv_grouped.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{ConvShape, Split, optional, phases};
+use super::{Besides, ConvShape, Split, optional, phases};
 use crate::tape::Launcher;
 
 /// Rows of a tile forward and backward, rows of one of the weight gradient; columns and threads of all.
@@ -10,13 +10,12 @@ const ROWS: usize = 64;
 const COLUMNS: usize = 16;
 const THREADS: u32 = 64;
 
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
     let [rows, columns] = geometry.output();
     let tiles = geometry.outputs_per_group().div_ceil(COLUMNS) * geometry.groups;
     let grid = [(geometry.batch * rows * columns).div_ceil(PIXELS), tiles, 1];
-    let bias = optional(launcher, 2);
-    let shape = ConvShape::from(geometry).into();
-    let arguments = vec![launcher.input(0), launcher.input(1), bias, launcher.output(0), shape];
+    let mut arguments = besides.arguments(launcher, None, true);
+    arguments.push(ConvShape::from(geometry).into());
     launcher.launch(format!("conv_grouped_fprop_{}", launcher.input_dtype(0)), grid, THREADS, arguments);
 }
 

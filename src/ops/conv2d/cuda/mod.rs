@@ -18,8 +18,9 @@ use bytemuck::{Pod, Zeroable};
 
 use super::Conv2dGeometry;
 use crate::error::Result;
+use crate::ops::batch_norm::partials;
 use crate::tape::{Argument, Launcher};
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 
 /// `ConvShape` of `kernels/conv.cuh`: the geometry as kernels read it, passed by value.
 #[repr(C)]
@@ -95,14 +96,76 @@ fn on_tensor_cores(geometry: &Conv2dGeometry, dtype: DType, tf32: bool) -> bool 
     dtype == DType::BF16 || tf32 && tensor::in_packs(geometry, dtype)
 }
 
-/// The forward pass: inputs `x`, `w` and maybe `bias`, output `y`.
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32: bool) -> Result<()> {
+/// Rows of the smallest tile that a forward pass as a matrix product may take.
+const LEAST_ROWS: usize = 32;
+
+/// A place for BatchNorm's partial statistics of the forward pass's output of type `dtype`; `None` where its kernel does not
+/// leave them.
+pub(super) fn statistics(geometry: &Conv2dGeometry, dtype: DType) -> Option<Shape> {
+    let [rows, columns] = geometry.output();
+    let most = match Kind::of(geometry) {
+        Kind::Depthwise => depthwise::most_partials(geometry, 16 / dtype.size())?,
+        _ => (geometry.batch * rows * columns).div_ceil(LEAST_ROWS),
+    };
+    Some(partials(most, geometry.out_channels))
+}
+
+/// What a forward pass takes in and leaves beside its input 0, `x`, its input 1, `w`, and its output 0, `y`.
+#[derive(Clone, Debug)]
+pub(super) struct Besides {
+    bias: Argument,
+    statistics: Argument,
+    finish: Vec<Argument>,
+}
+
+impl Besides {
+    /// Nothing.
+    fn none() -> Self {
+        let finish = [vec![NULL; 5], vec![0f32.into(), 0u32.into()]].concat();
+        Self { bias: NULL, statistics: NULL, finish }
+    }
+
+    /// A bias, if there is an input 2, and partial statistics, if there is an output 1.
+    pub fn of_convolution(launcher: &Launcher<'_>) -> Self {
+        let statistics = if launcher.output_count() > 1 { launcher.output(1) } else { NULL };
+        Self { bias: optional(launcher, 2), statistics, ..Self::none() }
+    }
+
+    /// A BatchNorm with running statistics (`Finish` in `kernels/finish.cuh`): gamma, beta, mean and variance are inputs 2 to
+    /// 5, then the convolution's bias, then the residual, where there are such.
+    pub fn of_normalised(launcher: &Launcher<'_>, bias: bool, residual: bool, relu: bool, epsilon: f64) -> Self {
+        let mut finish: Vec<Argument> = (2..6).map(|index| launcher.input(index)).collect();
+        finish.push(if residual { launcher.input(6 + usize::from(bias)) } else { NULL });
+        finish.extend([(epsilon as f32).into(), u32::from(relu).into()]);
+        Self { bias: if bias { launcher.input(6) } else { NULL }, statistics: NULL, finish }
+    }
+
+    /// The arguments up to the finish: `x`, `w`, the bias, `between`, `y`, and the statistics if the kernel leaves them.
+    fn arguments(self, launcher: &Launcher<'_>, between: Option<Argument>, leaves_statistics: bool) -> Vec<Argument> {
+        let mut arguments = vec![launcher.input(0), launcher.input(1), self.bias];
+        arguments.extend(between);
+        arguments.push(launcher.output(0));
+        if leaves_statistics {
+            arguments.push(self.statistics);
+        }
+        arguments.extend(self.finish);
+        arguments
+    }
+}
+
+/// The forward pass.
+pub(super) fn fprop(
+    launcher: &mut Launcher<'_>,
+    geometry: &Conv2dGeometry,
+    tf32: bool,
+    besides: Besides,
+) -> Result<()> {
     match (Kind::of(geometry), on_tensor_cores(geometry, launcher.input_dtype(0), tf32)) {
-        (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry),
-        (Kind::Grouped, _) => grouped::fprop(launcher, geometry),
-        (Kind::First, _) => first::fprop(launcher, geometry),
-        (Kind::Dense, true) => tensor::fprop(launcher, geometry),
-        (Kind::Dense, _) => dense::fprop(launcher, geometry),
+        (Kind::Depthwise, _) => depthwise::fprop(launcher, geometry, besides),
+        (Kind::Grouped, _) => grouped::fprop(launcher, geometry, besides),
+        (Kind::First, _) => first::fprop(launcher, geometry, besides),
+        (Kind::Dense, true) => tensor::fprop(launcher, geometry, besides),
+        (Kind::Dense, _) => dense::fprop(launcher, geometry, besides),
     }
     Ok(())
 }
@@ -144,7 +207,7 @@ pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, tf32: boo
 /// How the pixels of a weight gradient are cut into chunks with partial sums of their own; the shape alone decides.
 ///
 /// A partial gradient has the weights and behind them, where wanted, the bias; `conv_sum_f32` adds the chunks up in
-/// order. A single chunk goes through the same two passes.
+/// order. A single chunk without a bias is the gradient: then `dw` takes it and nothing is added up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Split {
     /// How many chunks there are.
@@ -153,6 +216,8 @@ struct Split {
     pixels: usize,
     /// Elements of one partial gradient.
     len: usize,
+    /// There is one chunk, and nothing behind its weights.
+    is_whole: bool,
 }
 
 impl Split {
@@ -165,17 +230,18 @@ impl Split {
         let chunks = BLOCKS.div_ceil(tiles).min(all.div_ceil(least)).max(1);
         let pixels = all.div_ceil(chunks).next_multiple_of(step);
         let len = geometry.weight_count() + if with_bias { geometry.out_channels } else { 0 };
-        Self { chunks: all.div_ceil(pixels), pixels, len }
+        let chunks = all.div_ceil(pixels);
+        Self { chunks, pixels, len, is_whole: chunks == 1 && !with_bias }
     }
 
     /// Bytes of all partial gradients together.
     fn workspace(&self) -> usize {
-        self.chunks * self.len * size_of::<f32>()
+        if self.is_whole { 0 } else { self.chunks * self.len * size_of::<f32>() }
     }
 
     /// A pointer to the partial gradients `[chunks, len]`.
     fn partials(&self, launcher: &Launcher<'_>) -> Argument {
-        launcher.workspace(0, self.workspace())
+        if self.is_whole { launcher.output(0) } else { launcher.workspace(0, self.workspace()) }
     }
 
     /// Launches a kernel that leaves partial gradients, in `tiles` (rows, columns) for every chunk, and the one that
@@ -200,6 +266,9 @@ impl Split {
     /// Launches the kernel that adds the partial gradients up into `dw` and `d_bias`.
     fn sum(&self, launcher: &mut Launcher<'_>) {
         const THREADS: usize = 256;
+        if self.is_whole {
+            return;
+        }
         let d_bias = if launcher.output_count() > 1 { launcher.output(1) } else { NULL };
         let weights = launcher.output_shape(0).count().into();
         let (partials, dw) = (self.partials(launcher), launcher.output(0));

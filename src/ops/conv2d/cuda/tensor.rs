@@ -4,7 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::super::Conv2dGeometry;
-use super::{NULL, Split, optional};
+use super::{Besides, NULL, Split, optional};
 use crate::tape::{Argument, Launcher};
 use crate::tensor::DType;
 
@@ -176,8 +176,8 @@ fn output_map(geometry: &Conv2dGeometry) -> [u32; 3] {
     [rows, columns, geometry.out_channels].map(|extent| extent as u32)
 }
 
-/// The forward pass: inputs `x`, `w` and maybe `bias` (float32), output `y`.
-pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
+/// The forward pass.
+pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
     let [rows, columns] = geometry.output();
     let taps = taps(geometry);
     let own =
@@ -189,7 +189,8 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         source_step: pair(geometry.stride),
         target_step: [1, 1],
     };
-    convolve(launcher, geometry, "fprop", shape, (vec![own], taps));
+    let arguments = besides.arguments(launcher, None, true);
+    convolve(launcher, geometry, "fprop", shape, arguments, (vec![own], taps));
 }
 
 /// The input gradient: inputs `dy`, `w` and maybe an addend, output `dx`.
@@ -201,14 +202,17 @@ pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
         source_step: [1, 1],
         target_step: pair(geometry.stride),
     };
-    convolve(launcher, geometry, "dgrad", shape, classes(geometry));
+    let arguments = vec![launcher.input(0), launcher.input(1), optional(launcher, 2), launcher.output(0)];
+    convolve(launcher, geometry, "dgrad", shape, arguments, classes(geometry));
 }
 
+/// `arguments` are those up to the classes.
 fn convolve(
     launcher: &mut Launcher<'_>,
     geometry: &Conv2dGeometry,
     pass: &str,
     shape: Convolution,
+    mut arguments: Vec<Argument>,
     (classes, taps): (Vec<Class>, Vec<Tap>),
 ) {
     let dtype = launcher.input_dtype(0);
@@ -217,16 +221,12 @@ fn convolve(
     let blocks = |tile: &Tile| classes.iter().map(|class| tile.cover(rows(class), columns)).sum::<usize>();
     let tile = Tile::new(geometry, dtype, columns, |large| blocks(large) >= BLOCKS);
     let most = classes.iter().map(|class| tile.cover(rows(class), columns)).max().expect("there is a class");
-    let (class_count, added) = (classes.len(), optional(launcher, 2));
-    let arguments = vec![
-        launcher.input(0),
-        launcher.input(1),
-        added,
-        launcher.output(0),
+    let class_count = classes.len();
+    arguments.extend([
         launcher.constant(bytemuck::cast_slice(&classes)),
         launcher.constant(bytemuck::cast_slice(&taps)),
         Argument::Structure(bytemuck::bytes_of(&shape).into()),
-    ];
+    ]);
     launcher.launch(tile.kernel(pass, dtype), [most, class_count, 1], THREADS, arguments);
 }
 
