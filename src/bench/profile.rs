@@ -62,13 +62,18 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
     lines
 }
 
-/// Bytes of all tensors that an operation reads and writes; of the data set, only the batch that it takes.
+/// Bytes of all tensors that an operation reads and writes; of the data set and the
+/// clock's tables, only what it takes.
 pub fn bytes(op: &OpTime) -> u64 {
     let Signature { inputs, outputs } = &op.signature;
     let count = |tensors: &[(crate::tensor::DType, crate::tensor::Shape)]| -> u64 {
         tensors.iter().map(|(dtype, shape)| (dtype.size() * shape.count()) as u64).sum()
     };
-    if op.name == "batch" { count(outputs) * 5 / 4 } else { count(inputs) + count(outputs) }
+    match op.name {
+        "batch" => count(outputs) * 5 / 4,
+        "clock" => 2 * count(outputs),
+        _ => count(inputs) + count(outputs),
+    }
 }
 
 /// `[64, 32, 32, 16] [3, 3, 16, 16] -> [64, 32, 32, 16]`: the first two inputs that are no vectors, the first output.

@@ -81,7 +81,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(processor, &material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let design = Design::new(processor, &material, &config, augmentation, &[1], vec![enrolment], Vec::new(), 0)?;
     let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
@@ -146,7 +146,11 @@ pub(super) fn measure(
         step = (step + 1) % steps;
         step
     };
-    let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
+    let mut replay = || {
+        stage.step(0, next())?;
+        stage.look()
+    };
+    let times = Times::measure(effort.step, || effort.clock.time(&mut replay))?;
     let profile = match with_profile {
         true => {
             let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;

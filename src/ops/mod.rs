@@ -12,6 +12,7 @@ pub mod case;
 pub mod cast;
 pub mod channel_shuffle;
 pub mod classroom;
+pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<case::Case> {
         cast::cases::cases(),
         channel_shuffle::cases::cases(),
         classroom::cases::cases(),
+        clock::cases::cases(),
         conv2d::cases::cases(),
         conv2d::tensor_cases::cases(),
         concat::cases::cases(),

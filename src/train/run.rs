@@ -146,6 +146,7 @@ impl Run {
             for step in 0..4.min(stage.steps_per_epoch()) {
                 let start = Instant::now();
                 stage.step(0, step)?;
+                stage.look()?;
                 times.push(start.elapsed());
             }
             times.sort_unstable();
@@ -333,7 +334,7 @@ impl Run {
             }
         };
         let Self { processor, material, .. } = self;
-        Design::new(processor, material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+        Design::new(processor, material, config, augmentation, &[plan.seed], enrolments, mentors, lineup.teachers)
     }
 
     fn stage_config(&self, plan: StagePlan) -> &TrainConfig {

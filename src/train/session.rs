@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, CheckpointStore, Cursor, NamedTensor, digest};
+use super::clock;
 use super::folder::{CLASSROOM, METRICS, RunFolder, TIMING};
 use super::log::LineLog;
 use super::records::{ClassroomLine, MetricsLine, Phase, TimingLine};
@@ -135,7 +136,7 @@ impl Session {
             stage: place.stage as u32,
             phase: place.phase,
             method: None,
-            seed: stage.seed(),
+            seed: stage.seeds()[0],
             epoch: (place.step / stage.steps_per_epoch()) as u64,
             step: place.step as u64,
             stopped: place.stopped,
@@ -190,9 +191,9 @@ impl Position {
 }
 
 /// The state that a checkpoint holds: what learns. Mentors stand in `models/`, the data where it came from, and the clock is
-/// set anew in every step.
+/// set anew in every epoch.
 fn saved(stage: &Stage) -> impl Iterator<Item = StateId> + '_ {
-    let passing = ["clock/", "train/", "test/", "mentor/"];
+    let passing = [clock::PREFIX, "train/", "test/", "mentor/"];
     let entries = stage.state.layout().entries();
     entries
         .filter(move |(_, entry)| !entry.is_external() && !passing.iter().any(|prefix| entry.name.starts_with(prefix)))

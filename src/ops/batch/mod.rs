@@ -26,7 +26,7 @@ pub struct Augmentation {
     pub flip: bool,
 }
 
-/// Where a batch comes from; all of it is state.
+/// Where a batch comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
     /// `[N, H, W, C]` bytes.
