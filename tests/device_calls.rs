@@ -179,6 +179,8 @@ fn steps_between_logging_points_are_one_replay_each_and_nothing_else() {
     // Calls up to each step's end, with the learners of its stage.
     let mut seen: Vec<(usize, usize, Calls)> = Vec::new();
     let mut learners = 0;
+    // Batches of the validation and of the test split.
+    let (validation, test) = (16 / 4, 40 / 4);
     let mut observe = |event: &Event| match event {
         Event::Stage { learners: all, .. } => learners = all.len(),
         Event::Step { done } => seen.push((learners, *done, device.calls())),
@@ -193,6 +195,11 @@ fn steps_between_logging_points_are_one_replay_each_and_nothing_else() {
         if step == 0 {
             // The first step of an epoch finds its tables uploaded, the first of a stage everything else.
             assert!(calls.uploads > 0, "step {done}: {calls:?}");
+            // What was evaluated before it is a replay per batch; the test split only when validation was at its best.
+            if *done > STEPS {
+                let evaluated = calls.replays - 1;
+                assert!([validation, validation + test].contains(&evaluated), "step {done}: {calls:?}");
+            }
         } else if (step + 1).is_multiple_of(LOGGED) || step + 1 == STEPS {
             // Whether every learner still computes with finite numbers.
             assert_eq!(calls, Calls { downloads: *learners as i64, ..STEP }, "step {done}");

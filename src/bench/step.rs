@@ -62,6 +62,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         epochs: 1,
         batch_size: batch,
         seeds: vec![1],
+        seeds_together: None,
         // A small rate: noise cannot be learned, and numbers that overflow would end the measurement.
         optimizer: Optimizer {
             lr: 1e-3,

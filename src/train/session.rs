@@ -35,6 +35,10 @@ pub struct Session {
 pub struct Position {
     /// The stage, from 0.
     pub stage: usize,
+    /// Its phase.
+    pub phase: Phase,
+    /// Its seeds.
+    pub seeds: Vec<u64>,
     /// Steps of the stage that are done.
     pub step: usize,
     /// Results of the stages before.
@@ -76,6 +80,11 @@ impl Session {
         let results = serde_json::from_slice(&tensors.swap_remove(results).3).map_err(|_| damaged("results"))?;
         let position = Position {
             stage: checkpoint.cursor.stage as usize,
+            phase: checkpoint.cursor.phase,
+            seeds: match checkpoint.cursor.seeds.is_empty() {
+                true => vec![checkpoint.cursor.seed],
+                false => checkpoint.cursor.seeds,
+            },
             step: checkpoint.cursor.step as usize,
             results,
             tensors,
@@ -137,6 +146,7 @@ impl Session {
             phase: place.phase,
             method: None,
             seed: stage.seeds()[0],
+            seeds: several(stage.seeds()),
             epoch: (place.step / stage.steps_per_epoch()) as u64,
             step: place.step as u64,
             stopped: place.stopped,
@@ -188,6 +198,11 @@ impl Position {
         }
         Ok(())
     }
+}
+
+/// The seeds of a stage as records list them: not at all where there is only one.
+pub(super) fn several(seeds: &[u64]) -> Vec<u64> {
+    if seeds.len() > 1 { seeds.to_vec() } else { Vec::new() }
 }
 
 /// The state that a checkpoint holds: what learns. Mentors stand in `models/`, the data where it came from, and the clock is

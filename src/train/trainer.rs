@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::Event;
+use super::event::{Event, Running};
 use super::learner::Learner;
 use super::records::{ClassroomLine, MetricsLine, NamedValues, Phase, TimingLine};
 use super::results::ModelResult;
 use super::run::{Observer, stopped};
-use super::session::{Place, Session};
+use super::session::{Place, Session, several};
 use super::stage::Stage;
 use super::stop::Stop;
 use crate::config::Checkpoints;
@@ -152,11 +152,12 @@ impl Trainer<'_> {
     fn log_time(&mut self, stage: &Stage, epoch: u32, whole: Duration, mut times: Vec<Duration>) -> Result<()> {
         times.sort_unstable();
         let training: Duration = times.iter().sum();
-        let images = times.len() * stage.config().batch_size;
+        let images = times.len() * stage.config().batch_size * stage.seeds().len();
         self.session.log_timing(&TimingLine {
             phase: self.phase,
             method: None,
             seed: stage.seeds()[0],
+            seeds: several(stage.seeds()),
             epoch: u64::from(epoch) + 1,
             seconds: whole.as_secs_f64(),
             step_ms: times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e3),
@@ -206,7 +207,8 @@ fn running(stage: &mut Stage) -> Result<Event> {
     stage.learners.iter().try_for_each(|learner| stage.state.fetch(&[learner.trained]))?;
     let accuracy = |learner: &Learner| {
         let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
-        (learner.model.role.clone(), learner.method.clone(), trained.top1 / trained.images)
+        let (role, method, seed) = (learner.model.role.clone(), learner.method.clone(), learner.seed);
+        Running { role, method, seed, top1: trained.top1 / trained.images }
     };
     Ok(Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() })
 }
