@@ -21,7 +21,7 @@ KERNEL(clock_tick, THREADS)
         *valid = left;
         *number = steps_done;
         if (rates) *rate = rates[step];
-        cursor[0] = step + 1;
-        cursor[1] = steps_done + 1;
+        cursor[0] += 1;
+        cursor[1] += 1;
     }
 }

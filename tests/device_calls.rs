@@ -171,7 +171,7 @@ fn steps_between_logging_points_are_one_replay_each_and_nothing_else() {
         ("output.checkpoints", "{ every_epochs = 1, every_steps = 0 }".to_string()),
     ];
     let sets = sets.into_iter().map(|(key, value)| (key.to_string(), value)).collect();
-    let overrides = Overrides { sets, epochs: Some(2), seeds: Some(vec![1]) };
+    let overrides = Overrides { sets, epochs: Some(2), seeds: Some(vec![1, 2]) };
     let config = Config::load(school.path("school.toml").to_str(), &overrides).unwrap();
     let device = Counting::new();
     let processor = Processor::Gpu(device.clone());
@@ -182,12 +182,12 @@ fn steps_between_logging_points_are_one_replay_each_and_nothing_else() {
     // Batches of the validation and of the test split.
     let (validation, test) = (16 / 4, 40 / 4);
     let mut observe = |event: &Event| match event {
-        Event::Stage { learners: all, .. } => learners = all.len(),
+        Event::Stage { learners: all, seeds, .. } => learners = all.len() * seeds.len(),
         Event::Step { done } => seen.push((learners, *done, device.calls())),
         _ => {}
     };
     run.start(Some(&school.path("run")), &Stop::default(), &mut observe).unwrap();
-    assert_eq!(seen.len(), 2 * 2 * STEPS, "two stages of two epochs");
+    assert_eq!(seen.len(), 2 * 2 * STEPS, "two stages of two epochs: both seeds learn in one");
     for pair in seen.windows(2) {
         let [(_, _, before), (learners, done, after)] = pair else { unreachable!("windows of two") };
         let calls = *after - *before;
