@@ -114,8 +114,8 @@ impl Device for Counting {
         self.sim.fill(address, bytes, value)
     }
 
-    fn stream(&self) -> Result<StreamId> {
-        self.sim.stream()
+    fn stream(&self, index: usize) -> Result<StreamId> {
+        self.sim.stream(index)
     }
 
     fn launch(&self, stream: StreamId, launch: &Launch) -> Result<()> {

@@ -69,7 +69,18 @@ impl Progress {
                 self.line(&format!("memory   {} planned, {} of data", bytes(*planned_bytes), bytes(*data_bytes)));
                 self.line(&format!("folder   {folder}"));
             }
-            Event::Stage { number, phase, seeds: all, learners, epochs, steps_per_epoch, done, operations, .. } => {
+            Event::Stage {
+                number,
+                phase,
+                seeds: all,
+                learners,
+                epochs,
+                steps_per_epoch,
+                done,
+                operations,
+                lanes,
+                ..
+            } => {
                 let what = match phase {
                     Phase::Pretrain => "pretraining",
                     Phase::Distil => "student by",
@@ -77,7 +88,8 @@ impl Progress {
                 let stages = self.stages;
                 let learners = learners.join(", ");
                 let title = format!("[{number}/{stages}] {what} {learners}; {}, {epochs} epochs", seeds(all));
-                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each"));
+                let lanes = lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
+                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each{lanes}"));
                 self.several_seeds = all.len() > 1;
                 self.accuracies.clear();
                 self.order.clear();

@@ -333,6 +333,7 @@ impl Run {
                 done,
                 planned_bytes: stage.memory().bytes(),
                 operations: stage.memory().operations,
+                lanes: stage.memory().lanes,
             });
             let mut trainer = Trainer {
                 session: &mut session,
