@@ -66,7 +66,9 @@ impl Progress {
                 self.line(&format!("memory   {} planned, {} of data", bytes(*planned_bytes), bytes(*data_bytes)));
                 self.line(&format!("folder   {folder}"));
             }
-            Event::Stage { number, phase, seed, learners, epochs, steps_per_epoch, done, operations, .. } => {
+            Event::Stage {
+                number, phase, seed, learners, epochs, steps_per_epoch, done, operations, lanes, ..
+            } => {
                 let what = match phase {
                     Phase::Pretrain => "pretraining",
                     Phase::Distil => "student by",
@@ -74,7 +76,8 @@ impl Progress {
                 let stages = self.stages;
                 let learners = learners.join(", ");
                 let title = format!("[{number}/{stages}] {what} {learners}; seed {seed}, {epochs} epochs");
-                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each"));
+                let lanes = lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
+                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each{lanes}"));
                 self.accuracies.clear();
                 self.order.clear();
                 if self.terminal {

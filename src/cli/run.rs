@@ -103,9 +103,10 @@ fn forecast(config: &Config, forecast: &Forecast) -> String {
     let mut total = 0.0;
     for stage in &forecast.stages {
         let seconds = stage.time.as_secs_f64();
+        let lanes = stage.memory.lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
         total += seconds;
         text += &format!(
-            "# {} (seed {}): {}; {} epochs of {} steps, {} operations each; {} of state, {} of arena; about {seconds:.0} s\n",
+            "# {} (seed {}): {}; {} epochs of {} steps, {} operations each{lanes}; {} of state, {} of arena; about {seconds:.0} s\n",
             stage.phase,
             stage.seed,
             stage.learners.join(", "),

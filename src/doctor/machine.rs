@@ -30,7 +30,7 @@ impl Machine {
             kernels: match kernels::absent() {
                 Some(reason) => Err(reason.to_string()),
                 None => {
-                    let archs = archs.iter().map(|arch| format!("sm_{arch}")).collect();
+                    let archs = archs.iter().map(ToString::to_string).collect();
                     Ok((kernels::kernel_names().count(), archs))
                 }
             },

@@ -22,8 +22,19 @@ use crate::ops::case::Case;
 pub struct Trial {
     /// What was changed.
     pub mutant: Mutant,
-    /// The first case that noticed, and how; `None`: it survived.
-    pub caught: Option<String>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Noticed: the first case that did, and how.
+    Caught(String),
+    /// No case notices, and none could: the sign that it takes for something else is never set.
+    Unsigned,
+    /// No case notices.
+    Survived,
 }
 
 /// A kernel with the cases that launch it and what they should leave.
@@ -69,10 +80,10 @@ impl<'a> Subject<'a> {
         Ok(Self { kernel: kernel.to_string(), module, seed, cases: chosen })
     }
 
-    /// `count` of its mutants of the `wanted` classes, or all if there are not more; always the same for the same seed.
-    pub fn sample(&self, count: usize, seed: u64, wanted: impl Fn(Class) -> bool) -> Vec<Mutant> {
+    /// `count` of its mutants among the `wanted` ones, or all if there are not more; always the same for the same seed.
+    pub fn sample(&self, count: usize, seed: u64, wanted: impl Fn(&Mutant) -> bool) -> Vec<Mutant> {
         let mut mutants = mutate::mutants(&self.module, &self.kernel);
-        mutants.retain(|mutant| wanted(mutant.class));
+        mutants.retain(wanted);
         mutate::sample(mutants, count, seed)
     }
 
@@ -84,8 +95,30 @@ impl<'a> Subject<'a> {
         let changed = mutant.apply(&self.module);
         let program = match Program::decode(&changed) {
             Ok(program) => Arc::new(program),
-            Err(refusal) => return Ok(Trial { mutant, caught: Some(format!("refused: {refusal}")) }),
+            Err(refusal) => return Ok(Trial { mutant, fate: Fate::Caught(format!("refused: {refusal}")) }),
         };
+        let fate = match self.notice(&program)? {
+            Some(how) => Fate::Caught(how),
+            None if self.never_signed(&mutant)? => Fate::Unsigned,
+            None => Fate::Survived,
+        };
+        Ok(Trial { mutant, fate })
+    }
+
+    /// Whether a change of signedness makes no difference to any execution of its instruction in any case. Kernels count
+    /// in 31 bits (a plan refuses larger tensors), so that what is no coordinate beside a map never has a sign.
+    fn never_signed(&self, mutant: &Mutant) -> Result<bool> {
+        let revealed = match mutant.class {
+            Class::Signedness => mutant.reveal(&self.module),
+            _ => None,
+        };
+        let Some(revealed) = revealed else { return Ok(false) };
+        let program = Program::decode(&revealed).map_err(|refusal| Error::failed(format!("{mutant}: {refusal}")))?;
+        Ok(self.notice(&Arc::new(program))?.is_none())
+    }
+
+    /// The first case that notices that `program` runs in place of the kernel, and how.
+    fn notice(&self, program: &Arc<Program>) -> Result<Option<String>> {
         for (case, reference, budget) in &self.cases {
             let instead = HashMap::from([(self.kernel.clone(), program.clone())]);
             let options = SimOptions { budget: Some(*budget), ..SimOptions::strict(None) };
@@ -98,9 +131,9 @@ impl<'a> Subject<'a> {
                 }
             };
             if let Some(how) = noticed {
-                return Ok(Trial { mutant, caught: Some(format!("{}: {how}", case.name)) });
+                return Ok(Some(format!("{}: {how}", case.name)));
             }
         }
-        Ok(Trial { mutant, caught: None })
+        Ok(None)
     }
 }

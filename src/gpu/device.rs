@@ -105,11 +105,12 @@ pub trait Device: fmt::Debug + Send + Sync {
         StreamId(0)
     }
 
-    /// Another stream.
+    /// Stream number `index` beside the first one. It is made when it is asked for the first time, and is the same for
+    /// everybody.
     ///
     /// # Errors
     /// If the device is lost.
-    fn stream(&self) -> Result<StreamId>;
+    fn stream(&self, index: usize) -> Result<StreamId>;
 
     /// Launches a kernel, or records it while the stream is being captured.
     ///
@@ -129,16 +130,18 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// If the device is lost.
     fn wait(&self, stream: StreamId, event: EventId) -> Result<()>;
 
-    /// Records the work that is given to `stream`, and to streams that wait for its events, instead of doing it.
+    /// Records the work that is given to `stream`, and to streams that wait for its events, instead of doing it. Prefer
+    /// [`super::Graph`].
     ///
     /// # Errors
     /// If a capture is under way.
     fn begin_capture(&self, stream: StreamId) -> Result<()>;
 
-    /// Ends the recording. Prefer [`Graph`], which releases it.
+    /// Ends the recording that began on `stream`, which has to wait for the last work of every stream that took part
+    /// (CUDA C++ Programming Guide, "Cross-stream Dependencies and Events").
     ///
     /// # Errors
-    /// If nothing is being recorded.
+    /// If nothing is being recorded, or a stream was not waited for.
     fn end_capture(&self, stream: StreamId) -> Result<GraphId>;
 
     /// Does the recorded work.
@@ -194,42 +197,5 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         self.device.free(self.address);
-    }
-}
-
-/// Recorded launches that are released when nobody holds them any more.
-#[derive(Debug)]
-pub struct Graph {
-    device: Arc<dyn Device>,
-    id: GraphId,
-}
-
-impl Graph {
-    /// Records `launches`, one after the other.
-    ///
-    /// # Errors
-    /// As [`Device::launch`].
-    pub fn of(device: &Arc<dyn Device>, launches: &[Launch]) -> Result<Self> {
-        let stream = device.main_stream();
-        device.begin_capture(stream)?;
-        let recorded = launches.iter().try_for_each(|launch| device.launch(stream, launch));
-        // A capture that failed has to end as well.
-        let id = device.end_capture(stream);
-        recorded?;
-        Ok(Self { device: device.clone(), id: id? })
-    }
-
-    /// Does the recorded work.
-    ///
-    /// # Errors
-    /// As [`Device::replay`].
-    pub fn replay(&self) -> Result<()> {
-        self.device.replay(self.id, self.device.main_stream())
-    }
-}
-
-impl Drop for Graph {
-    fn drop(&mut self) {
-        self.device.release(self.id);
     }
 }

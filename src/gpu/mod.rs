@@ -6,6 +6,7 @@
 
 mod device;
 pub mod driver;
+mod graph;
 pub mod kernels;
 pub mod nvrtc;
 mod open;
@@ -14,7 +15,8 @@ pub mod sim;
 use std::fmt;
 use std::sync::Arc;
 
-pub use device::{Buffer, Device, EventId, Graph, GraphId, Launch, MemoryInfo, StreamId, View};
+pub use device::{Buffer, Device, EventId, GraphId, Launch, MemoryInfo, StreamId, View};
+pub use graph::{Graph, Task};
 
 /// Where plans run.
 #[derive(Clone, Debug, Default)]

@@ -80,7 +80,8 @@ impl Tolerance {
     pub const EXACT: Self = Self { f32: 0.0, bf16: 0.0 };
 
     /// What rounding to bf16 costs at most: with 8 bits of significand half a unit in the last place is 2^-8 of a number
-    /// just above a power of two.
+    /// just above a power of two. Where a value is stored in bf16 and this is part of its tolerance, each element is granted
+    /// half a unit of its own last place in its stead, so that a rounding to the wrong side shows.
     pub const BF16_ROUNDING: f64 = 1.0 / 256.0;
 
     /// For results that add up `terms` products in float32: half a unit in the last place (2^-24) for each addition and
@@ -108,6 +109,8 @@ pub struct Check {
     pub name: String,
     /// The value, kept on the tape.
     pub value: ValueId,
+    /// Its type on this tape.
+    pub dtype: DType,
     /// How far it may be off.
     pub tolerance: Tolerance,
 }
@@ -204,7 +207,8 @@ impl<'a> Probe<'a> {
     /// Compares `value` after the run.
     pub fn check(&mut self, name: &str, value: ValueId, tolerance: Tolerance) {
         self.tape.keep(value);
-        self.checks.push(Check { name: name.to_string(), value, tolerance });
+        let dtype = self.tape.dtype(value);
+        self.checks.push(Check { name: name.to_string(), value, dtype, tolerance });
     }
 
     /// Compares the gradients of `inputs` given a random upstream gradient of `output`, which has its type.

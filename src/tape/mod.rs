@@ -15,6 +15,8 @@ mod launcher;
 mod memory;
 mod mirror;
 mod operation;
+mod order;
+mod place;
 mod plan;
 mod program;
 mod state;
@@ -26,6 +28,7 @@ pub use arena::Arena;
 pub use frame::Frame;
 pub use launcher::{Argument, Launch, Launcher, Place};
 pub use operation::{Operation, Signature};
+pub use order::Lanes;
 pub use plan::{OpTime, Plan, launches};
 pub use state::{State, StateId, StateLayout};
 
@@ -76,7 +79,7 @@ pub struct Node {
     pub inputs: Vec<ValueId>,
     /// What it writes; state among them is read as well, updated in place.
     pub outputs: Vec<ValueId>,
-    /// Whose work this is: a model of the classroom. On the CPU lanes run one after the other.
+    /// Whose work this is: a model of the classroom. Lanes run one after the other, or on a GPU at once ([`Lanes`]).
     pub lane: u32,
 }
 

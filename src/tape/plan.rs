@@ -1,8 +1,5 @@
-//! From a recorded tape to a schedule with a place for every value.
-//!
-//! Lifetimes are known (first write to last read), so buffers whose lives do not overlap share bytes. Values are placed
-//! in order of size, each at the lowest offset that is free during its whole life (greedy by size: Pisarchyk and Lee,
-//! "Efficient memory management for deep neural net inference", 2020).
+//! From a recorded tape to a schedule with a place for every value: what is left out (`needed`), which node waits for
+//! which (`order.rs`), what lies where (`place.rs`), and on a GPU which kernels do it (`program.rs`).
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -10,7 +7,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::frame::{Region, Slot};
-use super::memory::aligned;
+use super::order::{Lanes, Order};
+use super::place::Placement;
 use super::program::Program;
 use super::{Arena, Frame, Home, Launch, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::{Error, Result};
@@ -51,21 +49,13 @@ pub struct Plan {
     /// State that a replay writes.
     written: Vec<StateId>,
     bytes: usize,
+    lanes: Lanes,
     /// What a GPU does.
     program: Option<Program>,
 }
 
-/// Steps, kept values, written state, bytes of arena.
-type Layout = (Vec<Step>, Vec<(ValueId, Slot)>, Vec<StateId>, usize);
-
-/// A value's bytes and the nodes between which it is alive.
-#[derive(Clone, Debug)]
-struct Life {
-    bytes: usize,
-    first: usize,
-    last: usize,
-    offset: usize,
-}
+/// A GPU's lanes overlap only where this share of its free memory is left: the driver needs some for graphs and kernels.
+const RESERVE: u64 = 16;
 
 impl Plan {
     /// Plans `tape` for the CPU; work whose results nobody reads is left out.
@@ -76,121 +66,72 @@ impl Plan {
         Self::on(&Processor::Cpu, tape, layout).expect("the CPU runs every operation in f32 and f64")
     }
 
-    /// Plans `tape` for `processor`; work whose results nobody reads is left out.
+    /// Plans `tape` for `processor`; work whose results nobody reads is left out. On a GPU the lanes overlap if the arena
+    /// that this takes fits into its memory, with all state; otherwise they run one after the other.
     ///
     /// # Errors
-    /// If the processor cannot do it: bf16 on the CPU, or an operation without a kernel for its types.
+    /// If the processor cannot do it: bf16 on the CPU, an operation without a kernel for its types, or on a GPU a tensor of
+    /// 2^31 elements.
     pub fn on(processor: &Processor, tape: &Tape, layout: &StateLayout) -> Result<Self> {
-        if processor.gpu().is_none() && tape.storage() == DType::BF16 {
-            return Err(Error::failed("the CPU does not compute in bf16"));
-        }
-        let (steps, kept, written, bytes) = Self::layout(processor.gpu().is_some(), tape, layout);
-        let program = match processor {
-            Processor::Cpu => None,
-            Processor::Gpu(_) => Some(Program::of(&steps)?),
-        };
-        Ok(Self { steps, kept, written, bytes, program })
+        let Some(device) = processor.gpu() else { return Self::with(processor, tape, layout, Lanes::Sequential) };
+        let plan = Self::with(processor, tape, layout, Lanes::Overlapping)?;
+        let external: usize = layout.external().iter().map(|external| external.bytes().len()).sum();
+        let free = device.memory()?.free;
+        let fits = (plan.bytes() + layout.bytes() + external) as u64 <= free - free / RESERVE;
+        if fits { Ok(plan) } else { Self::with(processor, tape, layout, Lanes::Sequential) }
     }
 
-    /// The steps in order, where kept values are, which state is written, and the bytes of the arena.
-    fn layout(on_gpu: bool, tape: &Tape, layout: &StateLayout) -> Layout {
+    /// As [`Plan::on`] with lanes that run as `lanes` says. The CPU always runs one after the other.
+    ///
+    /// # Errors
+    /// As [`Plan::on`].
+    pub fn with(processor: &Processor, tape: &Tape, layout: &StateLayout, lanes: Lanes) -> Result<Self> {
+        let on_gpu = processor.gpu().is_some();
+        if on_gpu {
+            countable(tape)?;
+        }
+        if !on_gpu && tape.storage() == DType::BF16 {
+            return Err(Error::failed("the CPU does not compute in bf16"));
+        }
+        Self::planned(on_gpu, tape, layout, if on_gpu { lanes } else { Lanes::Sequential })
+    }
+
+    fn planned(on_gpu: bool, tape: &Tape, layout: &StateLayout, lanes: Lanes) -> Result<Self> {
         let alive = needed(tape);
         let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
-        let signatures: Vec<Signature> = nodes.iter().map(|index| signature(tape, *index)).collect();
-
-        // One life per value, then one per workspace; values that are updated in place share their input's life.
-        let mut lives: Vec<Life> = tape
-            .values
-            .iter()
-            .map(|value| Life {
-                bytes: aligned(value.shape.count() * value.dtype.size()),
-                first: usize::MAX,
-                last: 0,
-                offset: 0,
-            })
-            .collect();
-        for (step, index) in nodes.iter().enumerate() {
-            let node = &tape.nodes[*index];
-            for id in node.inputs.iter().chain(&node.outputs) {
-                let life = &mut lives[tape.root(*id).index()];
-                life.first = life.first.min(step);
-                life.last = life.last.max(step);
-            }
-        }
-        for id in &tape.kept {
-            lives[tape.root(*id).index()].last = nodes.len();
-        }
-        let mut owner: Vec<usize> = (0..lives.len()).collect();
-        let in_place: Vec<Option<(usize, usize)>> = nodes
-            .iter()
-            .enumerate()
-            .map(|(step, index)| share_in_place(tape, *index, step, &mut lives, &mut owner))
-            .collect();
-        let workspaces = lives.len();
-        for (step, index) in nodes.iter().enumerate() {
-            let op = &tape.nodes[*index].op;
-            let bytes = match on_gpu {
-                false => op.workspace(&signatures[step]),
-                true => op.gpu_workspace(&signatures[step]),
-            };
-            let bytes = aligned(bytes);
-            lives.push(Life { bytes, first: step, last: step, offset: 0 });
-        }
-        let placed = (0..lives.len())
-            .filter(|index| {
-                *index >= workspaces
-                    || (owner[*index] == *index
-                        && (tape.values[*index].home == Home::Arena || on_gpu && tape.values[*index].home == Home::Gpu)
-                        && lives[*index].first != usize::MAX)
-            })
-            .filter(|index| lives[*index].bytes > 0)
-            .collect();
-        let bytes = place(&mut lives, placed);
-
+        let order = Order::new(tape, &nodes, lanes);
+        let placement = Placement::new(tape, &nodes, &order, on_gpu, |step| {
+            let (op, signature) = (&tape.nodes[nodes[step]].op, signature(tape, nodes[step]));
+            if on_gpu { op.gpu_workspace(&signature) } else { op.workspace(&signature) }
+        });
         let slot = |id: ValueId| {
             let value = tape.value(id);
             let root = tape.root(id);
             let (region, offset) = match tape.value(root).home {
                 Home::State(state) => layout.entry(state).place,
-                _ => (Region::Arena, lives[owner[root.index()]].offset),
+                _ => (Region::Arena, placement.offset(root)),
             };
             Slot { region, offset, dtype: value.dtype, shape: value.shape }
         };
-        let steps: Vec<Step> = nodes
-            .iter()
-            .enumerate()
-            .map(|(step, index)| {
-                let node = &tape.nodes[*index];
-                let workspace = &lives[workspaces + step];
-                let outputs: Box<[Slot]> = node.outputs.iter().map(|id| slot(*id)).collect();
-                let read_only = outputs.iter().any(|slot| matches!(slot.region, Region::External(_)));
-                assert!(!read_only, "{} writes to the data set", node.op.name());
-                Step {
-                    op: node.op.clone(),
-                    inputs: node.inputs.iter().map(|id| slot(*id)).collect(),
-                    outputs,
-                    workspace: Slot {
-                        region: Region::Arena,
-                        offset: workspace.offset,
-                        dtype: DType::U8,
-                        shape: Shape::from([workspace.bytes]),
-                    },
-                    in_place: in_place[step],
-                    lane: node.lane,
-                }
-            })
-            .collect();
+        let step = |(step, index): (usize, &usize)| {
+            let node = &tape.nodes[*index];
+            let outputs: Box<[Slot]> = node.outputs.iter().map(|id| slot(*id)).collect();
+            let read_only = outputs.iter().any(|slot| matches!(slot.region, Region::External(_)));
+            assert!(!read_only, "{} writes to the data set", node.op.name());
+            let (offset, bytes) = placement.workspace(step);
+            Step {
+                op: node.op.clone(),
+                inputs: node.inputs.iter().map(|id| slot(*id)).collect(),
+                outputs,
+                workspace: Slot { region: Region::Arena, offset, dtype: DType::U8, shape: Shape::from([bytes]) },
+                in_place: placement.in_place(step),
+                lane: node.lane,
+            }
+        };
+        let steps: Vec<Step> = nodes.iter().enumerate().map(step).collect();
+        let program = if on_gpu { Some(Program::of(&steps, &order)?) } else { None };
         let kept = tape.kept.iter().map(|id| (*id, slot(*id))).collect();
-        let outputs = nodes.iter().flat_map(|index| &tape.nodes[*index].outputs);
-        let mut written: Vec<StateId> = outputs
-            .filter_map(|id| match tape.value(tape.root(*id)).home {
-                Home::State(state) => Some(state),
-                _ => None,
-            })
-            .collect();
-        written.sort_unstable();
-        written.dedup();
-        (steps, kept, written, bytes)
+        Ok(Self { steps, kept, written: written(tape, &nodes), bytes: placement.bytes(), lanes, program })
     }
 
     /// Bytes of arena that a replay needs.
@@ -201,6 +142,11 @@ impl Plan {
     /// Operations in one replay.
     pub fn len(&self) -> usize {
         self.steps.len()
+    }
+
+    /// How its lanes run.
+    pub fn lanes(&self) -> Lanes {
+        self.lanes
     }
 
     /// Whether there is nothing to do.
@@ -268,6 +214,12 @@ impl Plan {
     /// Launches of kernels in one replay; none on the CPU.
     pub fn launches(&self) -> usize {
         self.program.as_ref().map_or(0, Program::launches)
+    }
+
+    /// Launches of the longest chain of which each has to wait for the one before: a GPU of any size needs the time of
+    /// so many, one after the other. None on the CPU.
+    pub fn depth(&self) -> usize {
+        self.program.as_ref().map_or(0, Program::depth)
     }
 
     fn check(&self, arena: &Arena) {
@@ -356,8 +308,23 @@ impl Step {
 /// # Errors
 /// If an operation has no kernel for its types or shapes.
 pub fn launches(tape: &Tape, layout: &StateLayout) -> Result<Vec<Launch>> {
-    let (steps, ..) = Plan::layout(true, tape, layout);
-    Ok(Program::of(&steps)?.into_launches())
+    let plan = Plan::planned(true, tape, layout, Lanes::Sequential)?;
+    Ok(plan.program.map_or_else(Vec::new, Program::into_launches))
+}
+
+/// Kernels count elements in 31 bits, so that no comparison of places or sizes can meet a sign; the bytes of a data set,
+/// which are found by image, are not counted.
+fn countable(tape: &Tape) -> Result<()> {
+    const MOST: usize = 1 << 31;
+    let countable = |value: &super::Value| value.dtype == DType::U8 || value.shape.count() < MOST;
+    match tape.values.iter().find(|value| !countable(value)) {
+        None => Ok(()),
+        Some(value) => Err(Error::request(format!(
+            "a tensor of {} has 2^31 elements or more, too many for a GPU's kernels",
+            value.shape
+        ))
+        .help("choose a smaller batch_size")),
+    }
 }
 
 /// Which nodes lead to something that is kept or written to state.
@@ -378,95 +345,21 @@ fn needed(tape: &Tape) -> Vec<bool> {
     alive
 }
 
+/// State that `nodes` write.
+fn written(tape: &Tape, nodes: &[usize]) -> Vec<StateId> {
+    let outputs = nodes.iter().flat_map(|index| &tape.nodes[*index].outputs);
+    let state = outputs.filter_map(|id| match tape.value(tape.root(*id)).home {
+        Home::State(state) => Some(state),
+        _ => None,
+    });
+    let mut written: Vec<StateId> = state.collect();
+    written.sort_unstable();
+    written.dedup();
+    written
+}
+
 fn signature(tape: &Tape, index: usize) -> Signature {
     let describe = |ids: &[ValueId]| ids.iter().map(|id| (tape.dtype(*id), tape.shape(*id))).collect();
     let node = &tape.nodes[index];
     Signature { inputs: describe(&node.inputs), outputs: describe(&node.outputs) }
-}
-
-/// Joins the lives of an (output, input) pair that the operation allows to be one buffer, if the input dies here.
-fn share_in_place(
-    tape: &Tape,
-    index: usize,
-    step: usize,
-    lives: &mut [Life],
-    owner: &mut [usize],
-) -> Option<(usize, usize)> {
-    let node = &tape.nodes[index];
-    let (output, input) = node.op.in_place()?;
-    let input_root = tape.root(*node.inputs.get(input)?);
-    let output_id = *node.outputs.get(output)?;
-    let source = owner[input_root.index()];
-    let read_twice = node.inputs.iter().filter(|id| owner[tape.root(**id).index()] == source).count() > 1;
-    let fits = tape.value(input_root).home == Home::Arena
-        && tape.value(output_id).home == Home::Arena
-        && lives[source].last == step
-        && lives[source].bytes == lives[output_id.index()].bytes
-        && !read_twice;
-    if !fits {
-        return None;
-    }
-    lives[source].last = lives[output_id.index()].last;
-    owner[output_id.index()] = source;
-    Some((output, input))
-}
-
-/// Gives each of `placed` an offset; returns the bytes that are needed in all.
-fn place(lives: &mut [Life], mut placed: Vec<usize>) -> usize {
-    placed.sort_by_key(|index| (std::cmp::Reverse(lives[*index].bytes), lives[*index].first, *index));
-    let mut done: Vec<usize> = Vec::with_capacity(placed.len());
-    let mut total = 0;
-    for index in placed {
-        let life = &lives[index];
-        let mut taken: Vec<(usize, usize)> = done
-            .iter()
-            .map(|other| &lives[*other])
-            .filter(|other| other.first <= life.last && life.first <= other.last)
-            .map(|other| (other.offset, other.offset + other.bytes))
-            .collect();
-        taken.sort_unstable();
-        let mut offset = 0;
-        for (start, end) in taken {
-            if offset + life.bytes <= start {
-                break;
-            }
-            offset = offset.max(end);
-        }
-        lives[index].offset = offset;
-        total = total.max(offset + lives[index].bytes);
-        done.push(index);
-    }
-    total
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::random::{Philox, Stream};
-
-    #[test]
-    fn lives_that_overlap_never_share_bytes() {
-        let generator = Philox::new(11, Stream::Split);
-        let mut lives: Vec<Life> = (0..200)
-            .map(|index| {
-                let [bytes, first, length, _] = generator.draw(0, index);
-                let first = first as usize % 100;
-                Life { bytes: aligned(1 + bytes as usize % 5000), first, last: first + length as usize % 20, offset: 0 }
-            })
-            .collect();
-        let total = place(&mut lives, (0..200).collect());
-        for (index, a) in lives.iter().enumerate() {
-            assert!(a.offset + a.bytes <= total);
-            for b in &lives[..index] {
-                let in_time = a.first <= b.last && b.first <= a.last;
-                let in_space = a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-                assert!(!(in_time && in_space), "{a:?} and {b:?}");
-            }
-        }
-        let peak = (0..120)
-            .map(|step| lives.iter().filter(|l| l.first <= step && step <= l.last).map(|l| l.bytes).sum::<usize>())
-            .max()
-            .unwrap();
-        assert!(total <= peak * 5 / 4, "planned {total}, at least {peak} are alive at once");
-    }
 }

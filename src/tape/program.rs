@@ -1,19 +1,22 @@
 //! A plan's launches for a GPU: symbolic at first, bound to addresses when they meet the memory they run in, and then
-//! recorded as one graph that is replayed for every batch.
+//! recorded as one graph, lane by lane, that is replayed for every batch.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::frame::Region;
 use super::launcher::{Argument, Launch, Place};
 use super::mirror::Mirror;
+use super::order::Order;
 use super::plan::Step;
 use crate::error::Result;
-use crate::gpu::{self, Buffer, Graph, View};
+use crate::gpu::{self, Buffer, Graph, Task, View};
 
 /// The launches of a plan, node by node.
 #[derive(Debug)]
 pub(super) struct Program {
     nodes: Vec<Node>,
+    /// Launches of the longest chain of nodes that wait for each other.
+    depth: usize,
     bound: Mutex<Option<Bound>>,
 }
 
@@ -25,6 +28,9 @@ struct Node {
     tables: Vec<Vec<Argument>>,
     /// What the node starts with undefined: its outputs and its workspace.
     undefined: Vec<Place>,
+    lane: usize,
+    /// Nodes of other lanes that have to have ended.
+    waits: Vec<usize>,
 }
 
 /// The launches at their addresses.
@@ -44,18 +50,21 @@ struct Bound {
 const ALIGNMENT: usize = 64;
 
 impl Program {
-    /// Asks every node for its launches.
-    pub fn of(steps: &[Step]) -> Result<Self> {
+    /// Asks every node for its launches; the nodes run in `order`.
+    pub fn of(steps: &[Step], order: &Order) -> Result<Self> {
         let nodes = steps
             .iter()
-            .map(|step| {
+            .enumerate()
+            .map(|(index, step)| {
                 let launcher = step.launcher()?;
                 let undefined = launcher.undefined();
                 let (launches, constants, tables) = (launcher.launches, launcher.constants, launcher.tables);
-                Ok(Node { launches, constants, tables, undefined })
+                let (lane, waits) = (order.lane(index), order.waits(index).to_vec());
+                Ok(Node { launches, constants, tables, undefined, lane, waits })
             })
-            .collect::<Result<_>>()?;
-        Ok(Self { nodes, bound: Mutex::new(None) })
+            .collect::<Result<Vec<Node>>>()?;
+        let depth = order.longest(|index| nodes[index].launches.len());
+        Ok(Self { nodes, depth, bound: Mutex::new(None) })
     }
 
     /// The kernels, in order, one for each launch.
@@ -71,6 +80,11 @@ impl Program {
     /// How many there are.
     pub fn launches(&self) -> usize {
         self.nodes.iter().map(|node| node.launches.len()).sum()
+    }
+
+    /// How many of them have to run one after the other, whatever runs beside them.
+    pub fn depth(&self) -> usize {
+        self.depth
     }
 
     /// Does all of it.
@@ -124,8 +138,10 @@ impl Program {
         if bytes > 0 {
             device.upload(constants.address(), &contents)?;
         }
-        let all: Vec<gpu::Launch> = nodes.iter().flatten().cloned().collect();
-        let graph = Graph::of(device, &all)?;
+        let both = self.nodes.iter().zip(&nodes);
+        let tasks: Vec<Task<'_>> =
+            both.map(|(node, launches)| Task { lane: node.lane, waits: &node.waits, launches }).collect();
+        let graph = Graph::of_tasks(device, &tasks)?;
         Ok(Bound { addresses: [arena.address(), state.address()], constants, graph, nodes })
     }
 }

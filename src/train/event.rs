@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::records::{ClassroomLine, MetricsLine, Phase};
+use crate::tape::Lanes;
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +42,9 @@ pub enum Event {
         planned_bytes: usize,
         /// Operations in one step.
         operations: usize,
+        /// How a GPU runs the models of a step; none on the CPU.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lanes: Option<Lanes>,
     },
     /// A step is done.
     #[serde(skip)]

@@ -278,6 +278,7 @@ impl Run {
                 done,
                 planned_bytes: stage.memory().bytes(),
                 operations: stage.memory().operations,
+                lanes: stage.memory().lanes,
             });
             let mut trainer = Trainer {
                 session: &mut session,

@@ -15,7 +15,7 @@ use crate::nn::{Mode, Model};
 use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
 use crate::random::{Philox, Stream};
-use crate::tape::{Arena, OpTime, Plan, State, StateLayout, Tape};
+use crate::tape::{Arena, Lanes, OpTime, Plan, State, StateLayout, Tape};
 use crate::tensor::DType;
 
 /// How a learner's loss is recorded.
@@ -87,6 +87,8 @@ pub struct MemoryPlan {
     pub arena: usize,
     /// Operations of one training step.
     pub operations: usize,
+    /// How a GPU runs the models of a training step: side by side where there is memory for it. None on the CPU.
+    pub lanes: Option<Lanes>,
 }
 
 impl MemoryPlan {
@@ -177,7 +179,13 @@ impl Design {
     /// What the stage needs.
     pub fn memory(&self) -> MemoryPlan {
         let arena = self.train.bytes().max(self.test.bytes());
-        MemoryPlan { state: self.layout.bytes(), arena, operations: self.train.len() }
+        let lanes = self.processor.gpu().map(|_| self.train.lanes());
+        MemoryPlan { state: self.layout.bytes(), arena, operations: self.train.len(), lanes }
+    }
+
+    /// The plan of a training step.
+    pub fn plan(&self) -> &Plan {
+        &self.train
     }
 
     /// Allocates the stage. `material` is what it was designed for.
@@ -212,6 +220,11 @@ impl Stage {
     /// What the stage needs.
     pub fn memory(&self) -> MemoryPlan {
         self.memory
+    }
+
+    /// The plan of a training step.
+    pub fn plan(&self) -> &Plan {
+        &self.train
     }
 
     /// Steps of an epoch; the last partial batch is left out.

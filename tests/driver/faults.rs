@@ -137,7 +137,7 @@ fn a_lost_device_is_an_error_wherever_it_shows_and_ends_quietly() {
             device.fill(y.address(), 64, 0),
             device.record(device.main_stream()).map(|_| ()),
             device.begin_capture(device.main_stream()),
-            device.stream().map(|_| ()),
+            device.stream(0).map(|_| ()),
             Buffer::new(&device, 64, "z").map(|_| ()),
             step(&device),
         ];

@@ -1,8 +1,8 @@
 // A stand-in for NVIDIA's driver library: enough of the CUDA driver API (CUDA Driver API manual) to run the driver
 // device where there is no GPU. It is strict where the manual is: a context has to be current on the calling thread,
 // handles have to live, addresses have to lie inside of allocations, a capture forbids what it forbids. Work is queued
-// and done only when somebody waits for it, so whoever forgets to wait reads old bytes. It knows one kernel, add_f32;
-// other launches are only written into the log.
+// and done only when somebody waits for it, so whoever forgets to wait reads old bytes; what nothing orders in a graph
+// is done in the opposite order of the calls. It knows one kernel, add_f32; other launches are only written into the log.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@ typedef unsigned long long CUdeviceptr;
 enum {
     SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101,
     INVALID_IMAGE = 200, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700,
-    CAPTURE_UNSUPPORTED = 900, CAPTURE_UNMATCHED = 903, CAPTURE_UNJOINED = 904
+    CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_MERGE = 902, CAPTURE_UNMATCHED = 903,
+    CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905, CAPTURED_EVENT = 907
 };
 
 // ---- what a test sets and asks --------------------------------------------------------------------------------------
@@ -24,6 +25,7 @@ static struct {
     char fail_in[64];
     int fail_after, fail_code, fail_sticky;
     char log[1 << 16];
+    struct { char function[64]; long count; } calls[64];
 } gpu;
 static long live;
 static __thread int current;
@@ -39,11 +41,22 @@ void stand_in_fail(const char* function, int after, int code, int sticky) {
 long stand_in_live(void) { return live + retained; }
 const char* stand_in_log(void) { return gpu.log; }
 
+// How often `function` was called; those that give something back are not counted.
+long stand_in_calls(const char* function) {
+    for (int i = 0; i < 64; i++)
+        if (strcmp(gpu.calls[i].function, function) == 0) return gpu.calls[i].count;
+    return 0;
+}
+
 static void note(const char* text) {
     size_t length = strlen(gpu.log);
     snprintf(gpu.log + length, sizeof gpu.log - length, "%s\n", text);
 }
 static CUresult injected(const char* function) {
+    int i = 0;
+    while (gpu.calls[i].function[0] && strcmp(gpu.calls[i].function, function) != 0) i++;
+    snprintf(gpu.calls[i].function, sizeof gpu.calls[i].function, "%s", function);
+    gpu.calls[i].count++;
     if (gpu.lost) return gpu.lost;
     if (strcmp(function, gpu.fail_in) != 0 || gpu.fail_after-- > 0) return SUCCESS;
     gpu.fail_in[0] = 0;
@@ -78,7 +91,18 @@ static int inside(CUdeviceptr address, size_t bytes) {
 // ---- queued work ----------------------------------------------------------------------------------------------------
 
 struct stream;
-typedef struct event { struct stream* by; long position; int alive; struct stream* captured_on; } event;
+// Nodes of a graph by their places in it.
+typedef struct set { int* list; int count; } set;
+// Captures, sets and events' sets live as long as the process.
+typedef struct capture { struct graph* graph; struct stream* origin; int invalid, ended; } capture;
+typedef struct event {
+    struct stream* by;
+    long position;
+    int alive;
+    capture* captured; // where it was recorded, and what came before it there
+    set ends;
+    long change;
+} event;
 typedef struct work {
     enum { TO_DEVICE, TO_HOST, FILL, KERNEL, WAIT, GRAPH } kind;
     CUdeviceptr device;
@@ -93,14 +117,25 @@ typedef struct work {
     long position;
     struct graph* graph;
 } work;
-typedef struct graph { work* list; int count; } graph;
+typedef struct graph { work* list; set* after; int count; } graph;
 typedef struct stream {
     work* queue;
     long given, done;
-    int alive, unjoined;
-    graph* capturing;
-    struct stream* origin;
+    int alive;
+    capture* capturing;
+    set ends;           // what the next node waits for
+    long change, joined; // how often the ends have changed; up to which change somebody waits for them
 } stream;
+
+static void include(set* to, int node) {
+    for (int i = 0; i < to->count; i++)
+        if (to->list[i] == node) return;
+    to->list = realloc(to->list, (to->count + 1) * sizeof node);
+    to->list[to->count++] = node;
+}
+static void unite(set* to, const set* from) {
+    for (int i = 0; i < from->count; i++) include(to, from->list[i]);
+}
 
 static CUresult advance(stream* s, long until);
 
@@ -110,12 +145,21 @@ static CUresult perform(const work* w) {
     case TO_HOST: memcpy(w->host, (void*)(uintptr_t)w->device, w->bytes); return SUCCESS;
     case FILL: memset((void*)(uintptr_t)w->device, w->value, w->bytes); return SUCCESS;
     case WAIT: return advance(w->other, w->position);
-    case GRAPH:
-        for (int i = 0; i < w->graph->count; i++) {
-            CUresult result = perform(&w->graph->list[i]);
-            if (result) return result;
+    case GRAPH: {
+        graph* g = w->graph;
+        char* done = calloc(g->count + 1, 1);
+        CUresult result = SUCCESS;
+        for (int left = g->count; left && !result; left--) {
+            // The last one that waits for nothing any more.
+            int next = g->count;
+            for (int ready = 0; !ready;) {
+                next--, ready = !done[next];
+                for (int i = 0; ready && i < g->after[next].count; i++) ready = done[g->after[next].list[i]];
+            }
+            done[next] = 1, result = perform(&g->list[next]);
         }
-        return SUCCESS;
+        return free(done), result;
+    }
     case KERNEL:
         note(w->text);
         if (strcmp(w->name, "add_f32") == 0) {
@@ -145,10 +189,13 @@ static CUresult advance(stream* s, long until) {
 static CUresult give(stream* s, work w) {
     if (!s || !s->alive) return INVALID_HANDLE;
     if (s->capturing) {
-        graph* g = s->capturing;
+        if (s->capturing->invalid) return CAPTURE_INVALIDATED;
+        graph* g = s->capturing->graph;
         g->list = realloc(g->list, (g->count + 1) * sizeof w);
-        g->list[g->count++] = w;
-        if (s->origin != s) s->unjoined = 1;
+        g->after = realloc(g->after, (g->count + 1) * sizeof(set));
+        g->list[g->count] = w, g->after[g->count] = s->ends;
+        s->ends = (set){0}, s->change++;
+        include(&s->ends, g->count++);
         return SUCCESS;
     }
     s->queue = realloc(s->queue, (s->given + 1) * sizeof w);
@@ -157,10 +204,16 @@ static CUresult give(stream* s, work w) {
 }
 static stream* all_streams[MOST];
 static int stream_count;
-static int any_capture(void) {
+// A call that no capture allows: it is refused and spoils the capture (CUDA C++ Programming Guide, "Prohibited and
+// Unhandled Operations", "Invalidation").
+static CUresult forbid(stream* s) {
+    s->capturing->invalid = 1;
+    return CAPTURE_UNSUPPORTED;
+}
+static CUresult forbid_any(void) {
     for (int i = 0; i < stream_count; i++)
-        if (all_streams[i]->alive && all_streams[i]->capturing) return 1;
-    return 0;
+        if (all_streams[i]->alive && all_streams[i]->capturing) return forbid(all_streams[i]);
+    return SUCCESS;
 }
 
 // A machine that was just started, whatever a lost one before has left.
@@ -230,7 +283,7 @@ static CUresult finish(stream* only) {
     for (int i = 0; i < stream_count; i++) {
         stream* s = all_streams[i];
         if (!s->alive || (only && s != only)) continue;
-        if (s->capturing) return CAPTURE_UNSUPPORTED;
+        if (s->capturing) return forbid(s);
         CUresult result = advance(s, s->given);
         if (result) return result;
     }
@@ -244,7 +297,7 @@ CUresult cuMemGetInfo_v2(size_t* free_bytes, size_t* total) {
 }
 CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
     BEGIN_IN_CONTEXT;
-    if (any_capture()) return CAPTURE_UNSUPPORTED;
+    if (forbid_any()) return CAPTURE_UNSUPPORTED;
     if (!bytes) return INVALID_VALUE;
     if (bytes > gpu.memory - gpu.used) return OUT_OF_MEMORY;
     for (int i = 0; i < MOST; i++) {
@@ -290,7 +343,7 @@ static function* functions;
 
 CUresult cuModuleLoadData(module** made, const void* image) {
     BEGIN_IN_CONTEXT;
-    if (any_capture()) return CAPTURE_UNSUPPORTED;
+    if (forbid_any()) return CAPTURE_UNSUPPORTED;
     const unsigned char* bytes = image;
     module* m = calloc(1, sizeof *m);
     size_t filled = 0;
@@ -375,40 +428,66 @@ CUresult cuEventDestroy_v2(event* e) {
 CUresult cuEventRecord(event* e, stream* s) {
     BEGIN_IN_CONTEXT;
     if (!e->alive || !s->alive) return INVALID_HANDLE;
-    e->captured_on = s->capturing ? s : NULL;
+    if (s->capturing && s->capturing->invalid) return CAPTURE_INVALIDATED;
+    e->captured = s->capturing, e->ends = (set){0}, e->change = s->change;
+    unite(&e->ends, &s->ends);
     e->by = s, e->position = s->given;
     return SUCCESS;
 }
 CUresult cuStreamWaitEvent(stream* s, event* e, unsigned flags) {
     BEGIN_IN_CONTEXT;
     if (!e->alive || !s->alive || flags) return INVALID_HANDLE;
-    if (e->captured_on) {
-        // The waiting stream takes part in the capture; the first one takes the other's work in.
-        if (!s->capturing) s->capturing = e->captured_on->capturing, s->origin = e->captured_on->origin;
-        e->captured_on->unjoined = 0;
+    if (e->captured) {
+        if (e->captured->ended) return CAPTURED_EVENT;
+        if (s->capturing && s->capturing != e->captured) {
+            s->capturing->invalid = e->captured->invalid = 1;
+            return CAPTURE_MERGE;
+        }
+        if (e->captured->invalid) return CAPTURE_INVALIDATED;
+        // The waiting stream takes part in the capture from here on.
+        s->capturing = e->captured, s->change++;
+        unite(&s->ends, &e->ends);
+        if (e->by != s && e->by->joined < e->change) e->by->joined = e->change;
         return SUCCESS;
+    }
+    if (s->capturing) {
+        // Work from outside of the capture.
+        s->capturing->invalid = 1;
+        return CAPTURE_ISOLATION;
     }
     return e->by ? give(s, (work){.kind = WAIT, .other = e->by, .position = e->position}) : SUCCESS;
 }
 CUresult cuStreamBeginCapture_v2(stream* s, int mode) {
     BEGIN_IN_CONTEXT;
     if (!s->alive || mode != 1) return INVALID_VALUE;
-    if (s->capturing) return CAPTURE_UNSUPPORTED;
-    s->capturing = calloc(1, sizeof(graph)), s->origin = s, live++;
+    if (s->capturing) return forbid(s);
+    s->capturing = calloc(1, sizeof(capture));
+    s->capturing->graph = calloc(1, sizeof(graph)), s->capturing->origin = s, live++;
     return SUCCESS;
 }
 CUresult cuStreamEndCapture(stream* s, graph** made) {
     BEGIN_IN_CONTEXT;
-    if (!s->capturing || s->origin != s) return CAPTURE_UNMATCHED;
-    *made = s->capturing;
-    CUresult result = SUCCESS;
+    capture* c = s->capturing;
+    if (!c || c->origin != s) return CAPTURE_UNMATCHED;
+    // All nodes are reached from what the first stream waits for in the end, and every other stream was waited for after
+    // its last change.
+    graph* g = c->graph;
+    char* reached = calloc(g->count + 1, 1);
+    for (int i = 0; i < s->ends.count; i++) reached[s->ends.list[i]] = 1;
+    for (int node = g->count - 1; node >= 0; node--)
+        for (int i = 0; reached[node] && i < g->after[node].count; i++) reached[g->after[node].list[i]] = 1;
+    CUresult result = memchr(reached, 0, g->count) ? CAPTURE_UNJOINED : SUCCESS;
+    free(reached);
     for (int i = 0; i < stream_count; i++) {
         stream* other = all_streams[i];
-        if (other->origin != s) continue;
-        if (other->unjoined) result = CAPTURE_UNJOINED;
-        other->capturing = NULL, other->origin = NULL, other->unjoined = 0;
+        if (other->capturing != c) continue;
+        if (other != s && other->joined < other->change) result = CAPTURE_UNJOINED;
+        other->capturing = NULL, other->ends = (set){0}, other->change = other->joined = 0;
     }
+    c->ended = 1;
+    if (c->invalid) result = CAPTURE_INVALIDATED;
     if (result) live--;
+    *made = result ? NULL : g;
     return result;
 }
 CUresult cuGraphInstantiateWithFlags(graph** made, graph* from, unsigned long long flags) {
@@ -417,13 +496,15 @@ CUresult cuGraphInstantiateWithFlags(graph** made, graph* from, unsigned long lo
     *made = calloc(1, sizeof **made);
     (*made)->list = malloc(from->count * sizeof(work) + 1), (*made)->count = from->count;
     memcpy((*made)->list, from->list, from->count * sizeof(work));
+    (*made)->after = malloc(from->count * sizeof(set) + 1);
+    memcpy((*made)->after, from->after, from->count * sizeof(set));
     live++;
     return SUCCESS;
 }
-CUresult cuGraphDestroy(graph* g) { free(g->list), free(g); live--; return gpu.lost; }
+CUresult cuGraphDestroy(graph* g) { free(g->list), free(g->after), free(g); live--; return gpu.lost; }
 CUresult cuGraphExecDestroy(graph* g) {
     if (!gpu.lost) finish(NULL); // the manual: what is under way is finished first
-    free(g->list), free(g);
+    free(g->list), free(g->after), free(g);
     live--;
     return gpu.lost;
 }

@@ -68,6 +68,14 @@ impl StandIn {
         unsafe { self.library.get::<Fail>("stand_in_fail").unwrap()(function.as_ptr(), after, code, lost.into()) }
     }
 
+    /// How often the driver's `function` was called. Those that give something back are not counted.
+    pub fn calls(&self, function: &str) -> c_long {
+        type Calls = unsafe extern "C" fn(*const c_char) -> c_long;
+        let function = CString::new(function).unwrap();
+        // SAFETY: the function has this signature in libcuda.c.
+        unsafe { self.library.get::<Calls>("stand_in_calls").unwrap()(function.as_ptr()) }
+    }
+
     /// Handles and memory that were not given back.
     pub fn live(&self) -> c_long {
         type Live = unsafe extern "C" fn() -> c_long;

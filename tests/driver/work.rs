@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use kd_engine::gpu::driver::Driver;
-use kd_engine::gpu::{Buffer, Device, Graph, Launch, kernels, nvrtc};
+use kd_engine::gpu::{Buffer, Device, Graph, Launch, Task, kernels, nvrtc};
 
 use super::stand_in::{Machine, StandIn};
 
@@ -114,7 +114,7 @@ fn a_graph_does_its_work_when_it_is_replayed_and_not_before() {
 fn streams_wait_for_each_other_by_events() {
     let stand_in = StandIn::new(Machine::default());
     let device = open();
-    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (first, second) = (device.main_stream(), device.stream(0).unwrap());
     let (a, b) = (ramp(&device, 3072, 0.0), ramp(&device, 3072, 1.0));
     let launch = |count| add(a.address(), b.address(), a.address(), count);
     let order = |stand_in: &StandIn| -> Vec<usize> {
@@ -143,7 +143,7 @@ fn streams_wait_for_each_other_by_events() {
 fn a_capture_goes_over_to_streams_that_wait_for_its_events() {
     let stand_in = StandIn::new(Machine::default());
     let device = open();
-    let (first, second) = (device.main_stream(), device.stream().unwrap());
+    let (first, second) = (device.main_stream(), device.stream(0).unwrap());
     let (a, b) = (ramp(&device, 4, 0.0), ramp(&device, 4, 1.0));
     let launch = add(a.address(), b.address(), a.address(), 4);
     let capture = |joined: bool| {
@@ -166,6 +166,105 @@ fn a_capture_goes_over_to_streams_that_wait_for_its_events() {
     device.release(graph);
     assert!(device.replay(graph, first).is_err());
     drop((a, b, device));
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn a_capture_that_breaks_the_manuals_rules_is_an_error_and_the_next_one_works() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let (first, second) = (device.main_stream(), device.stream(0).unwrap());
+    let (a, b) = (ramp(&device, 4, 0.0), ramp(&device, 4, 1.0));
+    let launch = add(a.address(), b.address(), a.address(), 4);
+    let fork = || {
+        device.begin_capture(first).unwrap();
+        let fork = device.record(first).unwrap();
+        device.wait(second, fork).unwrap();
+    };
+    let join = || device.wait(first, device.record(second).unwrap()).unwrap();
+    let expect_end = |code: &str| {
+        let error = device.end_capture(first).unwrap_err().to_string();
+        assert!(error.contains("recording a graph") && error.contains(code), "{error}");
+    };
+    // A fork that is never joined, even one without work.
+    fork();
+    expect_end("904");
+    // Work after the event by which its stream was joined.
+    fork();
+    join();
+    device.launch(second, &launch).unwrap();
+    expect_end("904");
+    // Joined to a stream that is not joined itself.
+    let third = device.stream(1).unwrap();
+    fork();
+    device.launch(second, &launch).unwrap();
+    device.wait(third, device.record(second).unwrap()).unwrap();
+    expect_end("904");
+    // Waiting for what happens outside of the capture.
+    let outside = device.record(third).unwrap();
+    fork();
+    assert!(device.wait(second, outside).unwrap_err().to_string().contains("905"));
+    expect_end("901");
+    // Waiting for the device.
+    fork();
+    join();
+    assert!(device.synchronize().unwrap_err().to_string().contains("900"));
+    assert!(device.launch(first, &launch).unwrap_err().to_string().contains("901"));
+    expect_end("901");
+    // An event of a capture that is over.
+    fork();
+    device.launch(second, &launch).unwrap();
+    let inside = device.record(second).unwrap();
+    device.wait(first, inside).unwrap();
+    let graph = device.end_capture(first).unwrap();
+    assert!(device.wait(first, inside).unwrap_err().to_string().contains("907"));
+    device.replay(graph, first).unwrap();
+    assert_eq!(floats(&*device, &a, 4), [1.0, 3.0, 5.0, 7.0]);
+    device.release(graph);
+    drop((a, b, device));
+    assert_eq!(stand_in.live(), 0);
+}
+
+#[test]
+fn lanes_of_a_graph_wait_for_each_other_and_for_nothing_else() {
+    let stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let buffers: Vec<Buffer> = (0..5).map(|index| ramp(&device, 4, index as f32)).collect();
+    let add = |a: usize, b: usize, y: usize| add(buffers[a].address(), buffers[b].address(), buffers[y].address(), 4);
+    // y = x + 1 in the first lane, z = x + 2 in the second after it, sum = y + z in a third.
+    let launches = [add(0, 1, 2), add(2, 0, 2), add(2, 1, 3), add(2, 3, 4)];
+    let task = |lane, waits, range: std::ops::Range<usize>| Task { lane, waits, launches: &launches[range] };
+    let tasks = [task(0, &[], 0..2), task(1, &[0], 2..3), task(2, &[0, 1], 3..4)];
+    let graph = Graph::of_tasks(&device, &tasks).unwrap();
+    let made = stand_in.calls("cuStreamCreate");
+    let again = Graph::of_tasks(&device, &tasks).unwrap();
+    assert_eq!((made, stand_in.calls("cuStreamCreate")), (3, 3), "streams are used again");
+    // Replays neither allocate nor copy nor wait.
+    let calls = |functions: &[&str]| functions.iter().map(|function| stand_in.calls(function)).sum::<i64>();
+    let costly = [
+        "cuMemAlloc_v2",
+        "cuMemcpyHtoDAsync_v2",
+        "cuMemcpyDtoHAsync_v2",
+        "cuMemsetD8Async",
+        "cuStreamSynchronize",
+        "cuCtxSynchronize",
+        "cuLaunchKernel",
+        "cuEventCreate",
+    ];
+    let before = calls(&costly);
+    for _ in 0..7 {
+        graph.replay().unwrap();
+    }
+    assert_eq!((calls(&costly) - before, stand_in.calls("cuGraphLaunch")), (0, 7));
+    let sums: Vec<f32> = (0..4).map(|index| index as f32).map(|i| 2.0 * (i + i + 1.0 + i) + i + 1.0).collect();
+    assert_eq!(floats(&*device, &buffers[4], 4), sums);
+    // Without its wait the third lane reads what was there before.
+    let blind = [tasks[0], tasks[1], task(2, &[], 3..4)];
+    let blind = Graph::of_tasks(&device, &blind).unwrap();
+    device.fill(buffers[3].address(), 16, 0).unwrap();
+    blind.replay().unwrap();
+    assert_ne!(floats(&*device, &buffers[4], 4), sums);
+    drop((graph, again, blind, buffers, device));
     assert_eq!(stand_in.live(), 0);
 }
 

@@ -59,6 +59,22 @@ impl<'a> Facts<'a> {
             })
     }
 
+    /// Whether all but the lowest `bits` bits of the instruction's result, of `width` bits, are shifted out wherever it is
+    /// read.
+    pub(super) fn shifted_out(&self, instruction: &Instruction, bits: u64, width: u64) -> bool {
+        let Some(result @ Operand::Register(name)) = instruction.operands.first() else { return false };
+        self.entry.instructions.iter().all(|reader| {
+            let mut read = HashSet::new();
+            read.extend(reader.guard.iter().map(|(guard, _)| guard.as_str()));
+            let first = if writes(reader) { 1 } else { 0 };
+            reader.operands.iter().skip(first).for_each(|operand| registers(operand, &mut read));
+            let shifts = reader.opcode == "shl"
+                && reader.operands.get(1) == Some(result)
+                && matches!(reader.operands.get(2), Some(Operand::Integer(by)) if *by >= (width - bits) as i64);
+            shifts || !read.contains(name.as_str())
+        })
+    }
+
     /// Whether the sign bit of the operand is never set, taken as an integer of `bits`.
     pub(super) fn is_nonnegative(&self, operand: &Operand, bits: u64) -> bool {
         match operand {
@@ -72,6 +88,15 @@ impl<'a> Facts<'a> {
     pub(super) fn most_threads(&self) -> Option<u64> {
         self.entry.max_threads.map(|sizes| sizes.iter().map(|size| u64::from(*size)).product())
     }
+}
+
+/// The declared type of a register.
+pub(super) fn kind_of<'a>(entry: &'a Entry, register: &str) -> Option<&'a str> {
+    let declared = entry.registers.iter().find(|(_, name, count)| match count {
+        0 => name == register,
+        _ => register.strip_prefix(name.as_str()).and_then(|rest| rest.parse().ok()).is_some_and(|n: u32| n < *count),
+    });
+    declared.map(|(kind, ..)| kind.as_str())
 }
 
 /// Whether the first operand is where the result goes.

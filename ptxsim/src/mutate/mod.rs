@@ -23,6 +23,7 @@ mod facts;
 mod modifiers;
 mod opcodes;
 mod operands;
+mod reveal;
 
 #[cfg(test)]
 mod tests;

@@ -121,7 +121,9 @@ pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change
         ("cvt", _) if last == 0 => false,
         // From an integer to one of as many bits or fewer, the sign of the source makes no difference.
         ("cvt", Some((_, bits))) => {
-            !positive(1, bits) && other_sign(&modifiers[last - 1]).is_none_or(|(_, to_bits)| to_bits > bits)
+            let to_bits = other_sign(&modifiers[last - 1]).map(|(_, to_bits)| to_bits);
+            let seen = to_bits.is_none_or(|to_bits| to_bits > bits && !facts.shifted_out(instruction, bits, to_bits));
+            !positive(1, bits) && seen
         }
         // From a float to an integer, the type of the result counts: the other one clamps negative values to zero.
         ("cvt", None) => {

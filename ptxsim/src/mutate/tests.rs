@@ -337,3 +337,48 @@ fn a_mutant_says_what_and_where() {
     assert_eq!(labels, [("before", 0), ("behind", 0), ("end", 1)]);
     assert_eq!(mutants(&module, "none"), []);
 }
+
+/// A kernel that stores nowhere where a change would show.
+#[test]
+fn a_change_is_revealed_where_it_makes_a_difference() {
+    use crate::{Checks, FaultKind, GlobalMemory, Launch, Options, Program};
+    let text = ".version 8.7 .target sm_80 .address_size 64
+        .entry k(.param .u64 y, .param .u32 a) { .reg .b64 %rd<2>; .reg .b32 %r<4>; .reg .pred %p<2>;
+        ld.param.u64 %rd1, [y]; ld.param.u32 %r1, [a]; mov.u32 %r2, 0;
+        again: setp.lt.u32 %p1, %r1, 7; @%p1 bra on; mov.u32 %r2, 1;
+        on: shr.u32 %r3, %r1, 1; add.s32 %r2, %r2, %r3; st.global.u32 [%rd1], %r2; ret; }";
+    let module = Module::parse(text).unwrap();
+    let all = mutants(&module, "k");
+    let of = |before: &str| {
+        let found = all.iter().find(|mutant| mutant.class == Class::Signedness && mutant.before.contains(before));
+        found.unwrap_or_else(|| panic!("no mutant of {before}: {all:?}")).reveal(&module).unwrap()
+    };
+    let ends = |module: &Module, a: i32| {
+        let program = Program::decode(module).unwrap();
+        let memory = GlobalMemory::new();
+        let y = memory.allocate(4, "y").unwrap();
+        let parameters = [y.to_le_bytes().as_slice(), &a.to_le_bytes()].concat();
+        let launch = Launch { grid: [1, 1, 1], block: [1, 1, 1], parameters, ..Launch::default() };
+        let options = Options { checks: Checks::all(), ..Options::default() };
+        program.kernel("k").unwrap().launch(&memory, &launch, &options).map(|_| ())
+    };
+    for changed in [of("setp.lt"), of("shr")] {
+        assert!(ends(&changed, 12).is_ok());
+        let fault = ends(&changed, -12).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::OutOfBounds, "{fault}");
+    }
+    // A store has no result to compare.
+    let store = all.iter().find(|mutant| mutant.class == Class::Dropped).unwrap();
+    assert!(store.reveal(&module).is_none());
+}
+
+/// What is widened and then shifted out needs no sign.
+#[test]
+fn signs_that_are_shifted_out_are_none() {
+    let signs = |by: u32| {
+        let changes = of(&format!("cvt.u32.u16 %r5, %rs2; shl.b32 %r1, %r5, {by};"));
+        changes.into_iter().filter(|(class, _)| *class == Class::Signedness).map(|(_, after)| after).collect::<Vec<_>>()
+    };
+    assert_eq!(signs(15), ["cvt.u32.s16 %r5, %rs2"]);
+    assert!(signs(16).is_empty());
+}

@@ -63,7 +63,7 @@ impl Driver {
         let mut driver = Self { gpu, device, context, modules: None, handles: Mutex::new(Handles::default()) };
         driver.bind()?;
         driver.modules = Some(Modules::load(&driver.gpu, survey.version)?);
-        driver.stream()?;
+        driver.make_streams(1)?;
         Ok(driver)
     }
 
@@ -90,6 +90,17 @@ impl Driver {
     fn stream_of(&self, stream: StreamId) -> Result<sys::CUstream> {
         let found = self.handles().streams.get(stream.0 as usize).copied();
         found.ok_or_else(|| Error::failed(format!("{}: there is no stream {}", self.gpu.name, stream.0)))
+    }
+
+    /// Makes streams until there are `count`. The context is current.
+    fn make_streams(&self, count: usize) -> Result<()> {
+        let mut handles = self.handles();
+        while handles.streams.len() < count {
+            // Non-blocking: the default stream, which nobody uses, does not hold it up, and it can be captured.
+            let created = result::stream::create(result::stream::StreamKind::NonBlocking);
+            handles.streams.push(self.done(created, || "making a stream".to_string())?);
+        }
+        Ok(())
     }
 
     /// Waits for the first stream.
@@ -175,14 +186,11 @@ impl Device for Driver {
         self.finish(&doing())
     }
 
-    fn stream(&self) -> Result<StreamId> {
+    fn stream(&self, index: usize) -> Result<StreamId> {
         self.bind()?;
-        // Non-blocking: the default stream, which nobody uses, does not hold it up, and it can be captured.
-        let created = result::stream::create(result::stream::StreamKind::NonBlocking);
-        let stream = self.done(created, || "making a stream".to_string())?;
-        let mut handles = self.handles();
-        handles.streams.push(stream);
-        Ok(StreamId(handles.streams.len() as u32 - 1))
+        // The first stream is number 0 of the table.
+        self.make_streams(index + 2)?;
+        Ok(StreamId(index as u32 + 1))
     }
 
     fn launch(&self, stream: StreamId, launch: &Launch) -> Result<()> {

@@ -27,7 +27,11 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                     let (mean, std) = (&mean[..channels], &std[..channels]);
                     let (images, labels) = probe.tape.batch(&source, mean, std, augmentation, 0x1234_5678_9abc)?;
                     // One rounding of what the reference has in f64.
-                    probe.check("images", images, Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: 1.0 / 512.0 });
+                    probe.check(
+                        "images",
+                        images,
+                        Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING },
+                    );
                     probe.check("labels", labels, Tolerance::EXACT);
                     Ok(())
                 }));

@@ -1,12 +1,22 @@
 //! The simulator: the PTX that ships, run on the CPU by `ptxsim` behind the same trait as a GPU.
 //!
-//! Launches run one after the other, whatever their streams: an order that every GPU may choose as well.
+//! Launches run one after the other, whatever their streams: an order that every GPU may choose as well. A captured graph
+//! is replayed as it was recorded, or with a seed in any order that its dependencies allow; with checks for races no two
+//! launches that may run at once may touch the same bytes, if one of them writes.
+
+mod calls;
+mod capture;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use ptxsim::{Checks, Counters, GlobalMemory, Options, Program};
 
+pub use self::calls::Calls;
+use self::capture::{Capture, Recorded};
 use super::device::{Device, EventId, GraphId, Launch, MemoryInfo, StreamId};
 use super::nvrtc;
 use crate::error::{Error, Result};
@@ -14,9 +24,9 @@ use crate::error::{Error, Result};
 /// How strictly the simulator looks, in which order it works, and what it pretends.
 #[derive(Clone, Debug, Default)]
 pub struct SimOptions {
-    /// What is checked besides bounds.
+    /// What is checked besides bounds. With `races` also that the launches of a graph do not get into each other's way.
     pub checks: Checks,
-    /// Shuffles the order of blocks and warps.
+    /// Shuffles the order of blocks and warps, and that of launches in a graph as far as nothing orders them.
     pub seed: Option<u64>,
     /// Most warp instructions of a launch; more is an endless loop.
     pub budget: Option<u64>,
@@ -65,17 +75,31 @@ pub struct Sim {
     options: SimOptions,
     /// Kernels that are run instead of the binary's own: mutants.
     instead: HashMap<String, Arc<Program>>,
-    recorded: Mutex<Recorded>,
+    inside: Mutex<Inside>,
 }
 
 #[derive(Debug, Default)]
-struct Recorded {
-    capture: Option<Vec<Launch>>,
-    graphs: HashMap<u32, Arc<Vec<Launch>>>,
+struct Inside {
+    capture: Option<Capture>,
+    /// The number is the place.
+    events: Vec<Event>,
+    graphs: HashMap<u32, Arc<Recorded>>,
     next: u32,
     launched: u64,
     allocated: HashMap<u64, u64>,
+    calls: Calls,
     counters: Vec<(String, Counters)>,
+}
+
+/// What an event stands for.
+#[derive(Debug)]
+enum Event {
+    /// Work that was done at once.
+    Happened,
+    /// Launches of the capture that is under way.
+    Captured(Vec<usize>),
+    /// Launches of a capture that has ended.
+    Spent,
 }
 
 impl Sim {
@@ -86,22 +110,27 @@ impl Sim {
 
     /// As [`Sim::new`], with other code for some kernels.
     pub fn with_kernels(options: SimOptions, instead: HashMap<String, Arc<Program>>) -> Self {
-        Self { memory: GlobalMemory::new(), options, instead, recorded: Mutex::default() }
+        Self { memory: GlobalMemory::new(), options, instead, inside: Mutex::default() }
     }
 
     /// What was counted since the last call: one kernel's name and counters for each launch.
     pub fn take_counters(&self) -> Vec<(String, Counters)> {
-        std::mem::take(&mut self.recorded().counters)
+        std::mem::take(&mut self.inside().counters)
     }
 
-    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+    /// How often each of its functions was called.
+    pub fn calls(&self) -> Calls {
+        self.inside().calls
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
         // What is behind the lock is whole at every point at which a panic could happen.
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails once the device is lost.
     fn alive(&self) -> Result<()> {
-        let lost = self.options.lost_after.is_some_and(|after| self.recorded().launched >= after);
+        let lost = self.options.lost_after.is_some_and(|after| self.inside().launched >= after);
         if !lost {
             return Ok(());
         }
@@ -109,9 +138,20 @@ impl Sim {
             .help("what was saved is whole: `run --resume` goes on from the last checkpoint"))
     }
 
+    /// Counts a call that a capture does not allow, and fails if one is under way or the device is lost.
+    fn count(&self, what: &str, which: impl Fn(&mut Calls) -> &mut u64) -> Result<()> {
+        self.alive()?;
+        let mut inside = self.inside();
+        if inside.capture.is_some() {
+            return Err(Error::failed(format!("sim: {what} while a graph is being recorded")));
+        }
+        *which(&mut inside.calls) += 1;
+        Ok(())
+    }
+
     fn run(&self, launch: &Launch) -> Result<()> {
         self.alive()?;
-        self.recorded().launched += 1;
+        self.inside().launched += 1;
         let program = match self.instead.get(&launch.kernel) {
             Some(program) => program.clone(),
             None => program_of(&launch.kernel)?,
@@ -142,7 +182,7 @@ impl Sim {
         };
         let counters = kernel.launch(&self.memory, &request, &options).map_err(failed)?;
         if self.options.counters {
-            self.recorded().counters.push((launch.kernel.clone(), counters));
+            self.inside().counters.push((launch.kernel.clone(), counters));
         }
         Ok(())
     }
@@ -173,93 +213,135 @@ impl Device for Sim {
 
     fn memory(&self) -> Result<MemoryInfo> {
         let total = self.options.memory.or_else(crate::host::available_bytes).unwrap_or(u64::MAX);
-        let taken: u64 = self.recorded().allocated.values().sum();
+        let taken: u64 = self.inside().allocated.values().sum();
         Ok(MemoryInfo { free: total.saturating_sub(taken), total })
     }
 
     fn allocate(&self, bytes: usize, label: &str) -> Result<u64> {
-        self.alive()?;
+        self.count("memory is allocated", |calls| &mut calls.allocations)?;
         let free = self.memory()?.free;
         if bytes as u64 > free {
             return Err(Error::failed(format!("sim: {label} needs {bytes} bytes, but only {free} are free"))
                 .help("a smaller batch needs less"));
         }
         let address = self.memory.allocate(bytes as u64, label).map_err(failed)?;
-        self.recorded().allocated.insert(address, bytes as u64);
+        self.inside().allocated.insert(address, bytes as u64);
         Ok(address)
     }
 
     fn free(&self, address: u64) {
-        self.recorded().allocated.remove(&address);
+        let mut inside = self.inside();
+        inside.calls.frees += 1;
+        inside.allocated.remove(&address);
+        drop(inside);
         // Only addresses that were allocated come here.
         let _ = self.memory.free(address);
     }
 
     fn upload(&self, address: u64, bytes: &[u8]) -> Result<()> {
-        self.alive()?;
+        self.count("bytes are uploaded", |calls| &mut calls.uploads)?;
         self.memory.write(address, bytes).map_err(failed)
     }
 
     fn download(&self, address: u64, bytes: &mut [u8]) -> Result<()> {
-        self.alive()?;
+        self.count("bytes are downloaded", |calls| &mut calls.downloads)?;
         self.memory.read(address, bytes).map_err(failed)
     }
 
     fn fill(&self, address: u64, bytes: usize, value: u8) -> Result<()> {
+        self.count("memory is filled", |calls| &mut calls.fills)?;
         self.memory.fill(address, value, bytes as u64).map_err(failed)
     }
 
-    fn stream(&self) -> Result<StreamId> {
-        let mut recorded = self.recorded();
-        recorded.next += 1;
-        Ok(StreamId(recorded.next))
+    fn stream(&self, index: usize) -> Result<StreamId> {
+        self.alive()?;
+        Ok(StreamId(index as u32 + 1))
     }
 
-    fn launch(&self, _stream: StreamId, launch: &Launch) -> Result<()> {
-        if let Some(capture) = &mut self.recorded().capture {
-            capture.push(launch.clone());
+    fn launch(&self, stream: StreamId, launch: &Launch) -> Result<()> {
+        let mut inside = self.inside();
+        if let Some(capture) = inside.capture.as_mut().filter(|capture| capture.has(stream)) {
+            capture.launch(stream, launch.clone());
             return Ok(());
         }
+        inside.calls.launches += 1;
+        drop(inside);
         self.run(launch)
     }
 
-    fn record(&self, _stream: StreamId) -> Result<EventId> {
-        let mut recorded = self.recorded();
-        recorded.next += 1;
-        Ok(EventId(recorded.next))
+    fn record(&self, stream: StreamId) -> Result<EventId> {
+        let mut inside = self.inside();
+        let event = match inside.capture.as_ref().filter(|capture| capture.has(stream)) {
+            Some(capture) => Event::Captured(capture.event(stream)),
+            None => Event::Happened,
+        };
+        inside.events.push(event);
+        Ok(EventId(inside.events.len() as u32 - 1))
     }
 
-    fn wait(&self, _stream: StreamId, _event: EventId) -> Result<()> {
-        Ok(())
-    }
-
-    fn begin_capture(&self, _stream: StreamId) -> Result<()> {
-        match self.recorded().capture.replace(Vec::new()) {
-            None => Ok(()),
-            Some(_) => Err(Error::failed("a graph is being recorded already")),
+    fn wait(&self, stream: StreamId, event: EventId) -> Result<()> {
+        let mut inside = self.inside();
+        let Inside { capture, events, .. } = &mut *inside;
+        match (events.get(event.0 as usize), capture) {
+            (Some(Event::Captured(ends)), Some(capture)) => {
+                capture.wait(stream, ends);
+                Ok(())
+            }
+            (Some(Event::Happened), Some(capture)) if capture.has(stream) => {
+                Err(Error::failed("sim: a stream that is captured waits for an event from outside of the capture"))
+            }
+            (Some(Event::Happened), _) => Ok(()),
+            (Some(Event::Captured(_) | Event::Spent), _) => {
+                Err(Error::failed("sim: a stream waits for an event of a capture that has ended"))
+            }
+            (None, _) => Err(Error::failed(format!("sim: there is no event {}", event.0))),
         }
     }
 
-    fn end_capture(&self, _stream: StreamId) -> Result<GraphId> {
-        let mut recorded = self.recorded();
-        let launches = recorded.capture.take().ok_or_else(|| Error::failed("no graph is being recorded"))?;
-        recorded.next += 1;
-        let id = recorded.next;
-        recorded.graphs.insert(id, Arc::new(launches));
+    fn begin_capture(&self, stream: StreamId) -> Result<()> {
+        self.alive()?;
+        let mut inside = self.inside();
+        if inside.capture.is_some() {
+            return Err(Error::failed("a graph is being recorded already"));
+        }
+        inside.capture = Some(Capture::new(stream));
+        Ok(())
+    }
+
+    fn end_capture(&self, stream: StreamId) -> Result<GraphId> {
+        let mut inside = self.inside();
+        let capture = inside.capture.take().ok_or_else(|| Error::failed("no graph is being recorded"))?;
+        for event in &mut inside.events {
+            if matches!(event, Event::Captured(_)) {
+                *event = Event::Spent;
+            }
+        }
+        let graph = capture.finish(stream)?;
+        if self.options.checks.races {
+            graph.check_races()?;
+        }
+        inside.calls.captures += 1;
+        inside.next += 1;
+        let id = inside.next;
+        inside.graphs.insert(id, Arc::new(graph));
         Ok(GraphId(id))
     }
 
     fn replay(&self, graph: GraphId, _stream: StreamId) -> Result<()> {
-        let launches = self.recorded().graphs.get(&graph.0).cloned();
-        let launches = launches.ok_or_else(|| Error::failed("a graph is replayed that was released"))?;
-        launches.iter().try_for_each(|launch| self.run(launch))
+        self.count("a graph is replayed", |calls| &mut calls.replays)?;
+        let (graph, replay) = {
+            let inside = self.inside();
+            (inside.graphs.get(&graph.0).cloned(), inside.calls.replays)
+        };
+        let graph = graph.ok_or_else(|| Error::failed("a graph is replayed that was released"))?;
+        graph.order(self.options.seed, replay).into_iter().try_for_each(|launch| self.run(&graph.launches[launch]))
     }
 
     fn release(&self, graph: GraphId) {
-        self.recorded().graphs.remove(&graph.0);
+        self.inside().graphs.remove(&graph.0);
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.alive()
+        self.count("the host waits", |calls| &mut calls.synchronisations)
     }
 }
