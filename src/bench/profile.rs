@@ -64,7 +64,7 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
 
 /// Bytes of all tensors that an operation reads and writes; of the data set, only the batch that it takes.
 pub fn bytes(op: &OpTime) -> u64 {
-    let Signature { inputs, outputs } = &op.signature;
+    let Signature { inputs, outputs, .. } = &op.signature;
     let count = |tensors: &[(crate::tensor::DType, crate::tensor::Shape)]| -> u64 {
         tensors.iter().map(|(dtype, shape)| (dtype.size() * shape.count()) as u64).sum()
     };

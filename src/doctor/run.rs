@@ -50,7 +50,7 @@ impl Recorded {
     /// If it cannot be recorded.
     pub fn on_device(case: &Case, seed: u64, device: &Arc<dyn Device>) -> Result<Self> {
         let tape = Tape::with_storage(DType::F32, case.storage.dtype());
-        Self::new(case, seed, tape, Processor::Gpu(device.clone()))
+        Self::new(case, seed, tape, Processor::of(device.clone()))
     }
 
     fn new(case: &Case, seed: u64, mut tape: Tape, processor: Processor) -> Result<Self> {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::Result;
 
@@ -129,6 +130,14 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the device is lost.
     fn wait(&self, stream: StreamId, event: EventId) -> Result<()>;
+
+    /// The time between two events of one stream that have happened (`cuEventElapsedTime`, 6.19: in steps of about half a
+    /// microsecond). Events are known until the first one that is recorded after a [`Device::synchronize`]. The
+    /// simulator has no time: it takes one nanosecond for every instruction of a warp.
+    ///
+    /// # Errors
+    /// If one of them has not happened, or was recorded while a graph was.
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration>;
 
     /// Records the work that is given to `stream`, and to streams that wait for its events, instead of doing it. Prefer
     /// [`super::Graph`].

@@ -31,13 +31,7 @@ pub(super) struct Placement {
 impl Placement {
     /// Places the values of `nodes`, which run in `order`, and a workspace for each, of which `workspace` tells the bytes.
     /// What lives in a GPU's arena alone has no bytes unless `on_gpu`.
-    pub fn new(
-        tape: &Tape,
-        nodes: &[usize],
-        order: &Order,
-        on_gpu: bool,
-        workspace: impl Fn(usize) -> usize,
-    ) -> Self {
+    pub fn new(tape: &Tape, nodes: &[usize], order: &Order, on_gpu: bool, workspace: impl Fn(usize) -> usize) -> Self {
         let values = tape.values.len();
         let mut made = Self {
             lives: Vec::with_capacity(values + nodes.len()),

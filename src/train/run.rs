@@ -21,6 +21,7 @@ use crate::config::{Config, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
+use crate::gpu::tuning::Choices;
 use crate::host;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
@@ -108,7 +109,8 @@ impl Run {
     /// If a model cannot take the images, or weights do not fit.
     pub fn with_material(config: Config, material: Material, processor: &Processor) -> Result<Self> {
         let lineup = Lineup::new(&config.classroom, &material)?;
-        let processor = processor.clone();
+        // What other runs of this process have chosen is not this one's.
+        let processor = processor.taken_up(Some(Choices::default()));
         Ok(Self { processor, config, material, lineup })
     }
 
@@ -171,7 +173,7 @@ impl Run {
     /// If something cannot be written, a number is not finite, or the run was stopped.
     pub fn start(self, out: Option<&Path>, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
         let planned = self.planned_bytes()?;
-        let session = Session::create(out, &self.config)?;
+        let session = Session::create(out, &self.config, &self.processor.choices())?;
         self.train(session, None, planned, stop, observe)
     }
 
@@ -184,7 +186,8 @@ impl Run {
         let path = folder.path().display().to_string();
         let config = Config::load(Some(&format!("{path}/config.toml")), &Default::default())?;
         let (session, position) = Session::resume(folder, &config)?;
-        let run = Self::prepare(config, processor)?;
+        let mut run = Self::prepare(config, processor)?;
+        run.processor = processor.taken_up(session.folder.choices()?);
         let planned = run.planned_bytes()?;
         run.train(session, position, planned, stop, observe)
     }
@@ -204,11 +207,11 @@ impl Run {
         for plan in self.stages() {
             if seen != Some(plan.phase) {
                 let config = self.stage_config(plan);
-                let planned = self.design(plan, config)?.memory().bytes();
+                let planned = self.design(&self.processor, plan, config)?.memory().bytes();
                 if let Some(available) = self.available_bytes()?.filter(|available| planned as u64 > *available) {
                     let with_batch = |batch_size| {
                         let config = TrainConfig { batch_size, ..config.clone() };
-                        Ok(self.design(plan, &config)?.memory().bytes() as u64)
+                        Ok(self.design(&self.processor.as_known(), plan, &config)?.memory().bytes() as u64)
                     };
                     let fits = room::largest(config.batch_size, available, with_batch)?;
                     return Err(room::too_large(plan.phase, config.batch_size, planned as u64, available, fits));
@@ -256,6 +259,7 @@ impl Run {
         }
         for (number, plan) in stages.iter().enumerate().skip(first) {
             let mut stage = self.record(*plan)?;
+            session.folder.write_choices(&self.processor.choices())?;
             // Taken, so that the checkpoint's tensors do not stay in memory.
             let done = match position.take() {
                 Some(position) => {
@@ -303,11 +307,11 @@ impl Run {
 
     /// Records, plans and allocates a stage.
     fn record(&self, plan: StagePlan) -> Result<Stage> {
-        self.design(plan, self.stage_config(plan))?.allocate(&self.material)
+        self.design(&self.processor, plan, self.stage_config(plan))?.allocate(&self.material)
     }
 
-    /// Records and plans a stage that is trained as `config` says.
-    fn design(&self, plan: StagePlan, config: &TrainConfig) -> Result<Design> {
+    /// Records and plans a stage that is trained on `processor` as `config` says.
+    fn design(&self, processor: &Processor, plan: StagePlan, config: &TrainConfig) -> Result<Design> {
         let augment = &self.config.data.augment;
         let augmentation = Augmentation { crop_padding: augment.crop_padding as usize, flip: augment.flip };
         let lineup = &self.lineup;
@@ -333,8 +337,7 @@ impl Run {
                 (enrolments.collect(), lineup.mentors.iter().map(|m| (m.role.clone(), m.network.clone())).collect())
             }
         };
-        let Self { processor, material, .. } = self;
-        Design::new(processor, material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+        Design::new(processor, &self.material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
     }
 
     fn stage_config(&self, plan: StagePlan) -> &TrainConfig {

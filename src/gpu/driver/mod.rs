@@ -10,6 +10,7 @@ mod tests;
 use std::ffi::{c_uint, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cudarc::driver::{DriverError, result, sys};
 
@@ -235,8 +236,8 @@ impl Device for Driver {
         let mut handles = self.handles();
         let next = handles.events_in_use;
         if next == handles.events.len() {
-            // Events that keep no time are cheaper, and capturing them is allowed.
-            let event = result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING);
+            // They keep time. Those that join streams are captured into graphs, where that costs nothing.
+            let event = result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
             handles.events.push(self.done(event, || "making an event".to_string())?);
         }
         // SAFETY: event and stream live.
@@ -256,6 +257,19 @@ impl Device for Driver {
         // SAFETY: event and stream live.
         let answer = unsafe { result::stream::wait_event(stream, *event, flags) };
         self.done(answer, || "waiting for an event".to_string())
+    }
+
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
+        self.bind()?;
+        let handles = self.handles();
+        let event = |id: EventId| {
+            let found = handles.events.get(id.0 as usize).copied();
+            found.ok_or_else(|| Error::failed(format!("{}: there is no event {}", self.gpu.name, id.0)))
+        };
+        // SAFETY: both events live.
+        let milliseconds = unsafe { result::event::elapsed(event(from)?, event(to)?) };
+        let milliseconds = self.done(milliseconds, || "asking for the time between two events".to_string())?;
+        Ok(Duration::from_secs_f64((f64::from(milliseconds) * 1e-3).max(0.0)))
     }
 
     fn begin_capture(&self, stream: StreamId) -> Result<()> {

@@ -12,6 +12,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ptxsim::{Checks, Counters, GlobalMemory, Options, Program};
 
@@ -86,6 +87,8 @@ struct Inside {
     graphs: HashMap<u32, Arc<Recorded>>,
     next: u32,
     launched: u64,
+    /// Of warps.
+    instructions: u64,
     allocated: HashMap<u64, u64>,
     calls: Calls,
     counters: Vec<(String, Counters)>,
@@ -94,8 +97,8 @@ struct Inside {
 /// What an event stands for.
 #[derive(Debug)]
 enum Event {
-    /// Work that was done at once.
-    Happened,
+    /// Work that was done at once, and how many instructions warps had executed by then.
+    Happened(u64),
     /// Launches of the capture that is under way.
     Captured(Vec<usize>),
     /// Launches of a capture that has ended.
@@ -181,6 +184,7 @@ impl Sim {
             counters: self.options.counters,
         };
         let counters = kernel.launch(&self.memory, &request, &options).map_err(failed)?;
+        self.inside().instructions += counters.warp_instructions;
         if self.options.counters {
             self.inside().counters.push((launch.kernel.clone(), counters));
         }
@@ -273,7 +277,7 @@ impl Device for Sim {
         let mut inside = self.inside();
         let event = match inside.capture.as_ref().filter(|capture| capture.has(stream)) {
             Some(capture) => Event::Captured(capture.event(stream)),
-            None => Event::Happened,
+            None => Event::Happened(inside.instructions),
         };
         inside.events.push(event);
         Ok(EventId(inside.events.len() as u32 - 1))
@@ -287,15 +291,27 @@ impl Device for Sim {
                 capture.wait(stream, ends);
                 Ok(())
             }
-            (Some(Event::Happened), Some(capture)) if capture.has(stream) => {
+            (Some(Event::Happened(_)), Some(capture)) if capture.has(stream) => {
                 Err(Error::failed("sim: a stream that is captured waits for an event from outside of the capture"))
             }
-            (Some(Event::Happened), _) => Ok(()),
+            (Some(Event::Happened(_)), _) => Ok(()),
             (Some(Event::Captured(_) | Event::Spent), _) => {
                 Err(Error::failed("sim: a stream waits for an event of a capture that has ended"))
             }
             (None, _) => Err(Error::failed(format!("sim: there is no event {}", event.0))),
         }
+    }
+
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
+        let inside = self.inside();
+        let at = |event: EventId| match inside.events.get(event.0 as usize) {
+            Some(Event::Happened(instructions)) => Ok(*instructions),
+            Some(Event::Captured(_) | Event::Spent) => {
+                Err(Error::failed("sim: an event that was recorded in a graph has no time"))
+            }
+            None => Err(Error::failed(format!("sim: there is no event {}", event.0))),
+        };
+        Ok(Duration::from_nanos(at(to)?.saturating_sub(at(from)?)))
     }
 
     fn begin_capture(&self, stream: StreamId) -> Result<()> {
