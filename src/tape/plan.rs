@@ -241,6 +241,11 @@ impl Plan {
         self.program.as_ref().map_or(0, Program::depth)
     }
 
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     fn check(&self, arena: &Arena) {
         assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
     }

@@ -37,6 +37,14 @@ pub(super) fn signature(tape: &Tape, index: usize, choices: &Choices) -> Signatu
     Signature { variant: chosen.unwrap_or(0), ..usual }
 }
 
+impl Tape {
+    /// The ways in which a GPU can do the work of each node that has several.
+    pub fn variants(&self) -> Vec<Variants> {
+        let of_node = |index: usize| self.nodes[index].op.variants(&signature(self, index, &Choices::default()));
+        (0..self.nodes.len()).filter_map(of_node).filter(|variants| variants.names.len() > 1).collect()
+    }
+}
+
 /// What `nodes` of `tape` take on `processor`. What is not known is measured there, if it measures, and kept.
 ///
 /// # Errors
@@ -136,3 +144,6 @@ fn alone(tape: &Tape, node: &Node, flushed: usize) -> Tape {
     alone.nodes.push(Node { op: node.op.clone(), inputs, outputs, lane: 0 });
     alone
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ mod cache;
 mod choices;
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;
 
 use std::env;
