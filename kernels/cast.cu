@@ -1,8 +1,9 @@
 // y = x in another type: float32 to bf16 (to nearest, ties to even) or back (exactly), for many tensors in one launch.
 //
 // A model casts all its convolution weights in every step, most of them small. So a block's y says which tensor it works
-// on, and the blocks of one tensor go through it together: eight elements per thread and turn, 16 bytes on the bf16 side
-// and twice 16 on the other; what is left behind the last eight is done one by one.
+// on, and the blocks of one tensor go through it together: four elements per thread and turn, 16 bytes on the float32
+// side and 8 on the other, so that what neighbours move touches on both; what is left behind the last four is done one by
+// one.
 #include "prims.cuh"
 
 struct Tensor {
@@ -11,32 +12,22 @@ struct Tensor {
     u64 count;
 };
 
-constexpr u32 EACH = LANES<bf16>;
+constexpr u32 EACH = LANES<float>;
 
 template <typename To, typename From>
 DEVICE void cast(const Tensor* tensors) {
-    const Tensor own = tensors[blockIdx.y];
-    const From* from = static_cast<const From*>(own.from);
-    To* to = static_cast<To*>(own.to);
-    const u32 count = u32(own.count);
-    for (u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * EACH; start < count; start += gridDim.x * blockDim.x * EACH) {
+    const u32 count = u32(tensors[blockIdx.y].count);
+    u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * EACH;
+    if (start >= count) return;
+    const From* from = static_cast<const From*>(tensors[blockIdx.y].from);
+    To* to = static_cast<To*>(tensors[blockIdx.y].to);
+    for (; start < count; start += gridDim.x * blockDim.x * EACH) {
         if (start + EACH <= count) {
-            From given[EACH];
+            Pack<From, EACH> given = load_pack<EACH>(from + start);
+            Pack<To, EACH> made;
 #pragma unroll
-            for (u32 at = 0; at < EACH; at += LANES<From>) {
-                Pack<From> pack = load_pack(from + start + at);
-#pragma unroll
-                for (u32 lane = 0; lane < LANES<From>; lane++) given[at + lane] = pack.at[lane];
-            }
-#pragma unroll
-            for (u32 at = 0; at < EACH; at += LANES<To>) {
-                Pack<To> pack;
-#pragma unroll
-                for (u32 lane = 0; lane < LANES<To>; lane++) {
-                    pack.at[lane] = from_float<To>(to_float(given[at + lane]));
-                }
-                store_pack(to + start + at, pack);
-            }
+            for (u32 lane = 0; lane < EACH; lane++) made.at[lane] = from_float<To>(to_float(given.at[lane]));
+            store_pack(to + start, made);
         } else {
 #pragma unroll 1
             for (u32 index = start; index < count; index++) to[index] = from_float<To>(to_float(from[index]));

@@ -64,6 +64,21 @@ DEVICE Place place_of(const Pooling& p, u32 index, u32 height, u32 width) {
     return {row / height, row % height, pixel % width, index % p.packs * N};
 }
 
+// The same in another order, for gradients: by tiles of TILE x TILE pixels where those divide the image, so that a block has
+// rows and columns that share windows, and reads less that its neighbours read, too.
+constexpr u32 TILE = 8;
+
+template <u32 N>
+DEVICE Place tiled_place_of(const Pooling& p, u32 index) {
+    Place at = place_of<N>(p, index, p.height, p.width);
+    if (p.height % TILE == 0 && p.width % TILE == 0) {
+        u32 place = at.h * p.width + at.w, tile = place / (TILE * TILE), tiles = p.width / TILE;
+        at.h = tile / tiles * TILE + place / TILE % TILE;
+        at.w = tile % tiles * TILE + place % TILE;
+    }
+    return at;
+}
+
 DEVICE u32 input_at(const Pooling& p, u32 image, u32 h, u32 w, u32 channel) {
     return ((image * p.height + h) * p.width + w) * p.channels + channel;
 }
@@ -101,7 +116,7 @@ DEVICE void max_pool(const T* x, T* y, const Pooling& p, u32 index) {
 // before it in the window does.
 template <u32 N, typename T>
 DEVICE void max_pool_gradient(const T* upstream, const T* x, const T* y, T* dx, const Pooling& p, u32 index) {
-    Place at = place_of<N>(p, index, p.height, p.width);
+    Place at = tiled_place_of<N>(p, index);
     Range down = windows_of<false>(p, p.height, p.out_height, at.h);
     Range across = windows_of<false>(p, p.width, p.out_width, at.w);
     Pack<T, N> pixel = load_pack<N>(x + input_at(p, at.image, at.h, at.w, at.channel));
@@ -204,7 +219,7 @@ DEVICE void avg_pool_block(const T* x, T* y, float* room, const Pooling& p, u32 
 // `addend` is null or like dx.
 template <u32 N, typename T>
 DEVICE void avg_pool_gradient(const T* upstream, const T* addend, T* dx, const Pooling& p, u32 index) {
-    Place at = place_of<N>(p, index, p.height, p.width);
+    Place at = tiled_place_of<N>(p, index);
     Range down = windows_of<true>(p, p.height, p.out_height, at.h);
     Range across = windows_of<true>(p, p.width, p.out_width, at.w);
     u32 place = input_at(p, at.image, at.h, at.w, at.channel);

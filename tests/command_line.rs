@@ -141,6 +141,37 @@ fn benchmarks_are_listed_by_name() {
 }
 
 #[test]
+fn the_suite_for_gpus_is_listed_without_one() {
+    let list = succeeds(&["bench", "--suite", "gpu", "--list"]);
+    for name in ["classroom-step/classroomkd-resnet20-resnet56/b512/bf16", "train-step/wrn_28_10/b2048/tf32"] {
+        assert!(list.lines().any(|line| line == name), "no {name}");
+    }
+    assert_eq!(
+        succeeds(&["bench", "--suite", "gpu", "--list", "train-step/vgg13/b64/bf16"]),
+        "train-step/vgg13/b64/bf16\n"
+    );
+    refused(&["bench", "--suite", "cpu"], &["there is no suite called `cpu`"]);
+    refused(&["bench", "--suite", "gpu", "--device", "cpu"], &["measured on a GPU"]);
+    refused(&["bench", "--suite", "gpu", "--list", "resnet21"], &["nothing in the suite gpu"]);
+}
+
+#[test]
+fn the_simulator_counts_kernels() {
+    assert_eq!(succeeds(&["bench", "--device", "sim", "--list", "kernel/add_"]), "kernel/add_bf16\nkernel/add_f32\n");
+    let document: serde_json::Value =
+        serde_json::from_str(&succeeds(&["bench", "--device", "sim", "--json", "kernel/add_f32"])).unwrap();
+    let entry = &document["entries"][0];
+    assert_eq!((&document["device"], &entry["name"]), (&"sim".into(), &"kernel/add_f32".into()));
+    // Eight images of 32x32x16 floats: read twice, written once, in sectors of 32 bytes.
+    assert_eq!((&entry["loads"]["touched"], &entry["loads"]["least"]), (&32768.into(), &32768.into()));
+    assert_eq!((&entry["stores"]["touched"], &entry["class"]), (&16384.into(), &"memory".into()));
+    let table = succeeds(&["bench", "--device", "sim", "kernel/conv_tensor_fprop_64x64"]);
+    assert!(table.contains("conv_tensor_fprop_64x64_bf16") && table.contains("ldmatrix"), "{table}");
+    refused(&["bench", "--device", "sim", "kernel/conv2d_fprop/8x8x64-64-k3"], &["sim keeps no time"]);
+    refused(&["bench", "--write", "x.toml", "--device", "cpu"], &["--device sim"]);
+}
+
+#[test]
 fn a_benchmark_says_images_per_second() {
     let arguments = ["bench", "--json", "--profile", "--seconds", "0", "--batch", "2", "--threads", "1"];
     let measured = |filter: &str| -> serde_json::Value {

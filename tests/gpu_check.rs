@@ -69,8 +69,67 @@ fn all_stages_run_from_start_to_end_on_the_simulator() {
     }
     let golden: Value = serde_json::from_str(&fs::read_to_string(out.join("golden.json")).unwrap()).unwrap();
     assert_eq!((&golden["format"], &golden["device"]), (&"kd-golden/1".into(), &"sim".into()));
+    // On the simulator a kernel is counted, a step is run.
+    let bench = results(&out, "bench");
+    let counted = bench["steps"].as_array().unwrap().iter().find(|step| step["name"] == "kernel/add_b2").unwrap();
+    assert!(counted["entries"][0]["loads"]["least"].as_u64().unwrap() > 0, "{bench}");
     let summary = fs::read_to_string(out.join("summary.md")).unwrap();
     assert!(summary.contains("two runs | passed") && summary.contains("no measurement"), "{summary}");
+}
+
+/// The names of a stage's steps on a GPU, none of which runs.
+fn steps_on_a_gpu(stage: &str) -> Vec<String> {
+    let output = gpu_check(&[stage, "--list", "--device", "cuda", "--binary", PROGRAM]);
+    assert!(output.status.success(), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.strip_prefix(&format!("{stage}: ")).unwrap().to_string()).collect()
+}
+
+#[test]
+fn every_classroom_and_net_is_measured_here_and_in_pytorch() {
+    let (bench, peers) = (steps_on_a_gpu("bench"), steps_on_a_gpu("peers"));
+    let classrooms =
+        ["classroomkd-MobileNetV2-ResNet50", "classroomkd-resnet20-resnet56", "classroomkd-wrn_16_2-wrn_40_2"];
+    let nets = ["resnet20", "resnet56", "wrn_16_2", "wrn_40_2", "wrn_28_10", "vgg13", "MobileNetV2", "ShuffleV2"];
+    let mut wanted: Vec<(String, String, u32)> = Vec::new();
+    for batch in [64, 512] {
+        wanted.extend(classrooms.map(|name| (format!("classroom-step/{name}"), name.to_string(), batch)));
+        let name = classrooms[0];
+        wanted.push((format!("pretrain-step/{name}"), format!("pretrain {name}"), batch));
+    }
+    for batch in [64, 128, 512, 2048] {
+        wanted.extend(nets.map(|name| (format!("train-step/{name}"), name.to_string(), batch)));
+    }
+    for (ours, theirs, batch) in wanted {
+        for precision in ["bf16", "tf32", "f32"] {
+            let step = format!("{ours}/b{batch}/{precision}");
+            assert!(bench.contains(&step), "{step} is not measured");
+        }
+        for variant in ["eager", "amp", "graphs", "compile", "compile-graphs"] {
+            let step = format!("{theirs} b{batch} pytorch {variant}");
+            assert!(peers.contains(&step), "{step} is not measured");
+        }
+        assert!(peers.contains(&format!("{theirs} b{batch} kd-engine bf16")), "{theirs} b{batch}");
+    }
+    // Kernels and layers.
+    for step in ["workload/add:*", "kernel/conv2d_dgrad/*/b64/bf16", "kernel/batch_norm+relu/*/b512/f32"] {
+        assert!(bench.iter().any(|one| one == step), "{step} is not measured");
+    }
+    // What PyTorch is asked for it has: every net of every classroom is written down in nets.py.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let nets_file = fs::read_to_string(root.join("benches/peers/nets.py")).unwrap();
+    let mut models: Vec<String> = nets.map(String::from).into();
+    for classroom in classrooms {
+        let preset = fs::read_to_string(root.join(format!("presets/{classroom}.toml"))).unwrap();
+        let preset: toml::Value = toml::from_str(&preset).unwrap();
+        let classroom = &preset["classroom"];
+        let names = ["teachers", "peers"].iter().flat_map(|key| classroom[*key].as_array().unwrap());
+        models.extend(names.chain([&classroom["student"]]).map(|name| name.as_str().unwrap().to_string()));
+    }
+    for model in models {
+        // Once as a net, once with its parameters.
+        assert_eq!(nets_file.matches(&format!("    \"{model}\": ")).count(), 2, "{model} is not in nets.py");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a profiler counts.
 
+use crate::checks::races::Touch;
 use crate::decode::Kernel;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Classes of instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,37 @@ pub enum Work {
     Other,
 }
 
+impl Work {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Float32 => "float32",
+            Self::Fma32 => "fma",
+            Self::Float64 => "float64",
+            Self::Half => "half",
+            Self::Special => "special",
+            Self::Convert => "convert",
+            Self::Compare => "compare",
+            Self::Move => "move",
+            Self::LoadConstant => "load_constant",
+            Self::LoadGlobal => "load_global",
+            Self::StoreGlobal => "store_global",
+            Self::LoadShared => "load_shared",
+            Self::StoreShared => "store_shared",
+            Self::Local => "local",
+            Self::Atomic => "atomic",
+            Self::AsyncCopy => "cp_async",
+            Self::LoadMatrix => "ldmatrix",
+            Self::Matrix => "mma",
+            Self::Warp => "warp",
+            Self::Barrier => "barrier",
+            Self::Branch => "branch",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// Requests to global memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -62,8 +94,17 @@ pub struct Traffic {
     pub requests: u64,
     /// Sectors of 32 bytes that they touch, summed over requests.
     pub sectors: u64,
+    /// The fewest sectors that would hold the distinct words of each request, summed over requests: where it is `sectors`,
+    /// no request moves bytes that it does not use.
+    pub full_sectors: u64,
     /// Bytes that threads asked for.
     pub bytes: u64,
+    /// Distinct sectors that a block touches, summed over blocks: what had to move if each block kept what it has met.
+    pub block_sectors: u64,
+    /// Distinct sectors that the launch touches: what had to move at all.
+    pub launch_sectors: u64,
+    /// Distinct bytes (in words of four) that the launch touches.
+    pub launch_bytes: u64,
 }
 
 /// Requests to shared memory: 32 banks of 4 bytes.
@@ -94,24 +135,20 @@ pub struct Counters {
     pub mma: u64,
     /// Block barriers, one per warp.
     pub barriers: u64,
+    /// Multiply-adds that the `mma` instructions make: m times n times k each.
+    pub matrix_multiply_adds: u64,
     /// Global loads, `cp.async` among them. With [`crate::Options::counters`], as all that follows.
     pub global_loads: Traffic,
-    /// Global stores.
+    /// Global stores, atomics among them.
     pub global_stores: Traffic,
-    /// Global atomics.
-    pub global_atomics: Traffic,
-    /// Distinct sectors that a block reads, summed over blocks: what had to move to the blocks if each kept what it read.
-    pub block_load_sectors: u64,
-    /// Distinct sectors that a block writes, summed over blocks.
-    pub block_store_sectors: u64,
-    /// Distinct bytes (in units of four) that blocks read, summed over blocks.
-    pub block_load_bytes: u64,
-    /// Distinct bytes (in units of four) that blocks write, summed over blocks.
-    pub block_store_bytes: u64,
-    /// Shared loads, `ldmatrix` among them.
+    /// Shared loads of plain instructions.
     pub shared_loads: Banks,
-    /// Shared stores.
+    /// Shared stores of plain instructions, and atomics.
     pub shared_stores: Banks,
+    /// Shared loads of `ldmatrix`.
+    pub matrix_loads: Banks,
+    /// Shared stores of `cp.async`.
+    pub copies: Banks,
 }
 
 impl Counters {
@@ -121,6 +158,41 @@ impl Counters {
     }
 }
 
+/// Words of global memory that were met: for each page of 256 bytes, a bit for each word of four.
+#[derive(Clone, Default)]
+struct Words(HashMap<u64, u64>);
+
+impl Words {
+    fn note(&mut self, pages: &[(u64, u64)]) {
+        for (page, words) in pages {
+            *self.0.entry(*page).or_default() |= words;
+        }
+    }
+
+    fn join(&mut self, others: &Words) {
+        for (page, words) in &others.0 {
+            *self.0.entry(*page).or_default() |= words;
+        }
+    }
+
+    fn sectors(&self) -> u64 {
+        self.0.values().map(|words| sectors(*words)).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.0.values().map(|words| 4 * words.count_ones() as u64).sum()
+    }
+}
+
+/// Sectors of a page in which there are words.
+fn sectors(words: u64) -> u64 {
+    words.to_le_bytes().iter().filter(|sector| **sector != 0).count() as u64
+}
+
+/// Distinct words that all workers' blocks met, loads and stores.
+#[derive(Default)]
+pub(crate) struct Met([Words; 2]);
+
 /// What one worker counts while it runs.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -128,15 +200,12 @@ pub(crate) struct Tally {
     runs: Vec<i64>,
     lanes: Vec<i64>,
     idle: Vec<i64>,
-    pub loads: Traffic,
-    pub stores: Traffic,
-    pub atomics: Traffic,
-    pub shared_loads: Banks,
-    pub shared_stores: Banks,
-    block: [HashSet<u64>; 2],
-    words: [HashSet<u64>; 2],
-    sectors: [u64; 2],
-    bytes: [u64; 2],
+    traffic: [Traffic; 2],
+    /// Of plain loads, plain stores, `ldmatrix`, `cp.async`.
+    shared: [Banks; 4],
+    /// Of the running block, loads and stores; of all before.
+    block: [Words; 2],
+    launch: [Words; 2],
 }
 
 impl Tally {
@@ -163,32 +232,36 @@ impl Tally {
     }
 
     /// A request to global memory: the address of each lane of `mask`, each of `bytes`.
-    pub fn global(&mut self, how: crate::checks::races::Touch, addresses: &[u64; 32], mask: u32, bytes: u64) {
-        use crate::checks::races::Touch;
-        let mut sectors: Vec<u64> = Vec::with_capacity(64);
-        let side = (how != Touch::Read) as usize;
-        for (lane, address) in addresses.iter().enumerate() {
-            if mask >> lane & 1 != 0 {
-                sectors.extend(address / 32..=(address + bytes - 1) / 32);
-                self.words[side].extend(address / 4..=(address + bytes - 1) / 4);
+    pub fn global(&mut self, how: Touch, addresses: &[u64; 32], mask: u32, bytes: u64) {
+        let mut pages: Vec<(u64, u64)> = Vec::with_capacity(8);
+        for (_, address) in addresses.iter().enumerate().filter(|(lane, _)| mask >> lane & 1 != 0) {
+            for word in address / 4..=(address + bytes - 1) / 4 {
+                let (page, bit) = (word / 64, 1 << (word % 64));
+                match pages.last_mut() {
+                    Some((last, words)) if *last == page => *words |= bit,
+                    _ => pages.push((page, bit)),
+                }
             }
         }
-        sectors.sort_unstable();
-        sectors.dedup();
-        let traffic = match how {
-            Touch::Read => &mut self.loads,
-            Touch::Write => &mut self.stores,
-            Touch::Atomic => &mut self.atomics,
-        };
+        pages.sort_unstable();
+        pages.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 |= if same { next.1 } else { 0 };
+            same
+        });
+        let side = (how != Touch::Read) as usize;
+        let traffic = &mut self.traffic[side];
+        let words: u64 = pages.iter().map(|(_, words)| words.count_ones() as u64).sum();
         traffic.requests += 1;
-        traffic.sectors += sectors.len() as u64;
+        traffic.sectors += pages.iter().map(|(_, words)| sectors(*words)).sum::<u64>();
+        traffic.full_sectors += words.div_ceil(8);
         traffic.bytes += bytes * mask.count_ones() as u64;
-        self.block[side].extend(sectors);
+        self.block[side].note(&pages);
     }
 
     /// A request to shared memory: 32 banks of four bytes serve each word of each bank once per pass; accesses of 8 bytes
     /// take two passes of 16 lanes, of 16 bytes four of 8 lanes (as the profilers of the hardware count).
-    pub fn shared(&mut self, write: bool, offsets: &[u32; 32], mask: u32, bytes: u32) {
+    pub fn shared(&mut self, work: Work, how: Touch, offsets: &[u32; 32], mask: u32, bytes: u32) {
         let lanes = match bytes {
             16 => 8,
             8 => 16,
@@ -207,7 +280,12 @@ impl Tally {
             passes += banks.iter().max().copied().unwrap_or(0);
             least += !words.is_empty() as u64;
         }
-        let banks = if write { &mut self.shared_stores } else { &mut self.shared_loads };
+        let banks = &mut self.shared[match (work, how) {
+            (Work::LoadMatrix, _) => 2,
+            (Work::AsyncCopy, _) => 3,
+            (_, Touch::Read) => 0,
+            _ => 1,
+        }];
         banks.requests += 1;
         banks.wavefronts += passes;
         banks.conflicts += passes - least.min(passes);
@@ -216,15 +294,14 @@ impl Tally {
     /// A block has ended.
     pub fn end_block(&mut self) {
         for side in 0..2 {
-            self.sectors[side] += self.block[side].len() as u64;
-            self.bytes[side] += self.words[side].len() as u64 * 4;
-            self.block[side].clear();
-            self.words[side].clear();
+            self.traffic[side].block_sectors += self.block[side].sectors();
+            self.launch[side].join(&self.block[side]);
+            self.block[side].0.clear();
         }
     }
 
     /// Adds to the launch's counters.
-    pub fn add_to(&self, counters: &mut Counters, kernel: &Kernel) {
+    pub fn add_to(&self, counters: &mut Counters, met: &mut Met, kernel: &Kernel) {
         let (mut runs, mut lanes) = (0, 0);
         for (index, meta) in kernel.meta.iter().enumerate() {
             runs += self.runs[index];
@@ -241,29 +318,32 @@ impl Tally {
             }
             match meta.work {
                 Work::Fma32 => counters.fma += busy,
-                Work::Matrix => counters.mma += count,
+                Work::Matrix => {
+                    counters.mma += count;
+                    counters.matrix_multiply_adds += count * meta.multiply_adds as u64;
+                }
                 Work::Barrier if meta.block_barrier => counters.barriers += count,
                 _ => {}
             }
         }
-        let add = |to: &mut Traffic, from: &Traffic| {
-            to.requests += from.requests;
-            to.sectors += from.sectors;
-            to.bytes += from.bytes;
-        };
-        add(&mut counters.global_loads, &self.loads);
-        add(&mut counters.global_stores, &self.stores);
-        add(&mut counters.global_atomics, &self.atomics);
-        let add = |to: &mut Banks, from: &Banks| {
+        for (side, to) in [&mut counters.global_loads, &mut counters.global_stores].into_iter().enumerate() {
+            let from = &self.traffic[side];
+            met.0[side].join(&self.launch[side]);
+            *to = Traffic {
+                requests: to.requests + from.requests,
+                sectors: to.sectors + from.sectors,
+                full_sectors: to.full_sectors + from.full_sectors,
+                bytes: to.bytes + from.bytes,
+                block_sectors: to.block_sectors + from.block_sectors,
+                launch_sectors: met.0[side].sectors(),
+                launch_bytes: met.0[side].bytes(),
+            };
+        }
+        let Counters { shared_loads, shared_stores, matrix_loads, copies, .. } = counters;
+        for (to, from) in [shared_loads, shared_stores, matrix_loads, copies].into_iter().zip(&self.shared) {
             to.requests += from.requests;
             to.wavefronts += from.wavefronts;
             to.conflicts += from.conflicts;
-        };
-        add(&mut counters.shared_loads, &self.shared_loads);
-        add(&mut counters.shared_stores, &self.shared_stores);
-        counters.block_load_sectors += self.sectors[0];
-        counters.block_store_sectors += self.sectors[1];
-        counters.block_load_bytes += self.bytes[0];
-        counters.block_store_bytes += self.bytes[1];
+        }
     }
 }

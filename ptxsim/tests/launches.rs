@@ -2,7 +2,7 @@
 
 mod common;
 use common::{Bench, kernel};
-use ptxsim::{Checks, DecodeError, FaultKind, GlobalMemory, Launch, Module, Options, Program, View, Work};
+use ptxsim::{Checks, DecodeError, FaultKind, GlobalMemory, Launch, Module, Options, Program, Traffic, View, Work};
 
 fn refused(body: &str) -> DecodeError {
     let module = Module::parse(&kernel(body)).unwrap_or_else(|error| panic!("{error}"));
@@ -185,12 +185,15 @@ fn counters() {
     assert_eq!((close.global_loads.requests, close.global_loads.sectors, close.global_loads.bytes), (1, 4, 128));
     assert_eq!((close.shared_loads.requests, close.shared_loads.wavefronts, close.shared_loads.conflicts), (1, 1, 0));
     assert_eq!((close.fma, close.barriers, close.count(Work::Fma32), close.mma), (40, 1, 2, 0));
-    assert_eq!((close.block_load_sectors, close.block_load_bytes, close.block_store_bytes), (4, 128, 128));
+    let Traffic { full_sectors, block_sectors, launch_sectors, launch_bytes, .. } = close.global_loads;
+    assert_eq!((full_sectors, block_sectors, launch_sectors, launch_bytes), (4, 4, 4, 128));
+    assert_eq!((close.global_stores.block_sectors, close.global_stores.launch_bytes), (4, 128));
     // 7 in the frame of the kernel, 13 in the body, and `ret`.
     assert_eq!(close.warp_instructions, 21);
     assert_eq!(close.thread_instructions, 20 * 32 + 8);
     let far = run("64");
-    assert_eq!((far.global_loads.sectors, far.global_loads.bytes), (32, 128));
+    // Each request of 128 bytes could be four sectors.
+    assert_eq!((far.global_loads.sectors, far.global_loads.full_sectors, far.global_loads.bytes), (32, 4, 128));
     // A stride of 16 words meets two banks only: 16 words in each.
     assert_eq!((far.shared_stores.wavefronts, far.shared_stores.conflicts), (16, 15));
     let pair = run("8");

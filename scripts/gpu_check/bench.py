@@ -1,40 +1,61 @@
 """How fast it is."""
 
+import json
+
 from .machine import output
 from .stage import failed
 
-CLASSROOMS = ["classroomkd-MobileNetV2-ResNet50", "classroomkd-resnet20-resnet56", "classroomkd-wrn_16_2-wrn_40_2"]
-NETS = ["resnet20", "resnet56", "wrn_16_2", "wrn_40_2", "wrn_28_10", "vgg13", "MobileNetV2", "ShuffleV2"]
+LIMIT = 240  # seconds of a step
 
 
-def measure(stage, filter_, limit, batch=None, precision=None):
+def suite(stage):
+    """Names of what is measured on a GPU, as the program lists them, most important first."""
+    text = output(stage.arguments.binary, "bench", "--suite", "gpu", "--list", "--json", "--device", "cpu")
+    try:
+        return json.loads(text)["names"]
+    except (ValueError, KeyError):
+        return []
+
+
+def measure(stage, filter_, limit, *more):
     """Entries of `kd-engine bench`."""
-    more = ["--seconds", stage.arguments.seconds]
-    more += ["--batch", batch] if batch else []
-    more += ["--precision", precision] if precision else []
-    status, document = stage.document(limit, "bench", filter_, *more)
+    status, document = stage.document(limit, "bench", filter_, *more, "--seconds", stage.arguments.seconds)
     if status != 0 or not document.get("entries"):
         raise failed(f"nothing was measured (exit status {status})")
     return document["entries"]
 
 
-def precisions(stage):
-    """bf16 and float32 where this program measures both; else what it does."""
-    if stage.small or "--precision" not in output(stage.arguments.binary, "bench", "--help"):
-        return [None]
-    return ["bf16", "f32"]
+def groups(names):
+    """Patterns that together mean all names: whole steps one by one, workloads by their kind, layers by pass, batch and
+    precision."""
+    found = []
+    for name in names:
+        kind, *rest = name.split("/")
+        if kind == "kernel":
+            name = f"kernel/{rest[0]}/*/{rest[-2]}/{rest[-1]}"
+        elif kind == "workload":
+            name = f"workload/{rest[0].split(':')[0]}:*"
+        if name not in found:
+            found.append(name)
+    return found
 
 
 def bench(stage):
     if stage.small:
-        wanted = [("train-step/resnet8/", 2), ("kernel/", 2)] if stage.arguments.full else [("train-step/resnet8/", 2)]
-    else:
-        wanted = [(f"classroom-step/{classroom}/", batch) for batch in (64, 512) for classroom in CLASSROOMS]
-        wanted += [(f"pretrain-step/{CLASSROOMS[0]}/", batch) for batch in (64, 512)]
-        wanted += [(f"train-step/{net}/", batch) for batch in (64, 128, 512, 2048) for net in NETS]
-        wanted += [("kernel/", 64), ("kernel/", 512)]
-    for precision in precisions(stage):
-        for filter_, batch in wanted:
-            name = f"{filter_}b{batch}" + (f"/{precision}" if precision else "")
-            work = lambda limit, f=filter_, b=batch, p=precision: {"entries": measure(stage, f, limit, b, p)}
-            stage.do(name, work, 240)
+        # On the simulator kernels are counted.
+        kernels = "kernel/" if stage.arguments.full else "kernel/add_" if stage.arguments.device == "sim" else None
+        for filter_ in ["train-step/resnet8/", kernels]:
+            if filter_:
+                work = lambda limit, f=filter_: {"entries": measure(stage, f, limit, "--batch", 2)}
+                stage.do(f"{filter_}b2", work, LIMIT)
+        return
+    names = suite(stage)
+    if not names:
+        stage.do("suite", lambda limit: end(failed("the program lists no suite")))
+    for pattern in groups(names):
+        work = lambda limit, p=pattern: {"entries": measure(stage, p, limit, "--suite", "gpu")}
+        stage.do(pattern, work, LIMIT)
+
+
+def end(reason):
+    raise reason

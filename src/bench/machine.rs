@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::config::Precision;
+use crate::gpu::Limits;
 use crate::simd::{Element, Kernel, Level, Simd, dispatch};
 
 /// Independent chains of multiply-adds: enough to fill two units of latency four, few enough for sixteen registers.
@@ -27,8 +29,23 @@ pub struct Machine {
     pub threads: usize,
     /// Billions of single-precision operations per second of multiply-adds in registers.
     pub peak_gflops: f64,
+    /// The same on tensor cores, of a GPU, from bf16 factors; half of it from TF32 ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensor_gflops: Option<f64>,
     /// Billions of bytes read and written per second when copying large blocks.
     pub copy_gigabytes_per_second: f64,
+}
+
+/// Multiply-adds of a multiprocessor in one cycle: float32 (CUDA C++ Programming Guide, "Throughput of Native Arithmetic
+/// Instructions"), and dense bf16 with float32 sums on tensor cores, as the data sheets of the fastest products come to
+/// (A100, RTX A6000, L40, H100, B200). Cheaper products of one compute capability may have half of that.
+fn multiply_adds((major, minor): (u32, u32)) -> (f64, f64) {
+    match (major, minor) {
+        (8, 0) => (64.0, 1024.0),
+        (9, _) => (128.0, 2048.0),
+        (10, _) => (128.0, 4096.0),
+        _ => (128.0, 512.0),
+    }
 }
 
 impl Machine {
@@ -40,13 +57,35 @@ impl Machine {
             simd: Level::current().to_string(),
             threads: rayon::current_num_threads(),
             peak_gflops: peak_gflops(Duration::from_millis(60)),
+            tensor_gflops: None,
             copy_gigabytes_per_second: copy_gigabytes_per_second(4),
         }
     }
 
-    /// The least time in seconds that so much work takes here (the roofline).
-    pub fn least_seconds(&self, flops: u64, bytes: u64) -> f64 {
-        let arithmetic = flops as f64 / (self.peak_gflops * 1e9);
+    /// A GPU, by its clocks: what it could do at best.
+    pub fn of_gpu(name: &str, limits: Limits) -> Self {
+        let (float32, tensor) = multiply_adds(limits.capability);
+        let gflops = |each: f64| 2e-9 * each * f64::from(limits.multiprocessors) * limits.clock;
+        let (major, minor) = limits.capability;
+        Self {
+            device: "cuda".to_string(),
+            processor: name.to_string(),
+            simd: format!("compute capability {major}.{minor}"),
+            threads: limits.multiprocessors as usize,
+            peak_gflops: gflops(float32),
+            tensor_gflops: Some(gflops(tensor)),
+            copy_gigabytes_per_second: limits.bandwidth / 1e9,
+        }
+    }
+
+    /// The least time in seconds that so much work takes here (the roofline), in that precision.
+    pub fn least_seconds(&self, precision: Precision, flops: u64, bytes: u64) -> f64 {
+        let gflops = match (precision, self.tensor_gflops) {
+            (Precision::Bf16, Some(tensor)) => tensor,
+            (Precision::Tf32, Some(tensor)) => tensor / 2.0,
+            _ => self.peak_gflops,
+        };
+        let arithmetic = flops as f64 / (gflops * 1e9);
         arithmetic.max(bytes as f64 / (self.copy_gigabytes_per_second * 1e9))
     }
 }

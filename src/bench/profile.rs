@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::machine::Machine;
+use crate::config::Precision;
 use crate::tape::{OpTime, Signature};
 
 /// All operations of one kind and shape in a step.
@@ -30,7 +31,7 @@ pub struct ProfileLine {
 }
 
 /// Sums several replays of one step by operation and shape, slowest first.
-pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine> {
+pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine, precision: Precision) -> Vec<ProfileLine> {
     let mut groups: BTreeMap<(&str, String), Vec<usize>> = BTreeMap::new();
     for (index, op) in replays[0].iter().enumerate() {
         groups.entry((op.name, shape(&op.signature))).or_default().push(index);
@@ -45,7 +46,7 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
             let seconds = times[times.len() / 2].as_secs_f64().max(1e-9);
             let ops = || members.iter().map(|index| &replays[0][*index]);
             let flops: u64 = ops().map(|op| op.flops).sum();
-            let bytes: u64 = ops().map(bytes).sum();
+            let bytes: u64 = ops().map(|op| bytes(op.name, &op.signature)).sum();
             ProfileLine {
                 operation: name.to_string(),
                 shape,
@@ -54,7 +55,7 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
                 share: seconds / total,
                 gflops: flops as f64 / seconds / 1e9,
                 gigabytes_per_second: bytes as f64 / seconds / 1e9,
-                share_of_roofline: machine.least_seconds(flops, bytes) / seconds,
+                share_of_roofline: machine.least_seconds(precision, flops, bytes) / seconds,
             }
         })
         .collect();
@@ -62,13 +63,17 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine) -> Vec<ProfileLine>
     lines
 }
 
-/// Bytes of all tensors that an operation reads and writes; of the data set, only the batch that it takes.
-pub fn bytes(op: &OpTime) -> u64 {
-    let Signature { inputs, outputs, .. } = &op.signature;
+/// Bytes of all tensors that an operation reads and writes; of the data set and the clock's tables, only what it takes.
+pub fn bytes(operation: &str, signature: &Signature) -> u64 {
+    let Signature { inputs, outputs, .. } = signature;
     let count = |tensors: &[(crate::tensor::DType, crate::tensor::Shape)]| -> u64 {
         tensors.iter().map(|(dtype, shape)| (dtype.size() * shape.count()) as u64).sum()
     };
-    if op.name == "batch" { count(outputs) * 5 / 4 } else { count(inputs) + count(outputs) }
+    match operation {
+        "batch" => count(outputs) * 5 / 4,
+        "clock" => 2 * count(outputs),
+        _ => count(inputs) + count(outputs),
+    }
 }
 
 /// `[64, 32, 32, 16] [3, 3, 16, 16] -> [64, 32, 32, 16]`: the first two inputs that are no vectors, the first output.

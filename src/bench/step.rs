@@ -62,6 +62,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         epochs: 1,
         batch_size: batch,
         seeds: vec![1],
+        seeds_together: None,
         // A small rate: noise cannot be learned, and numbers that overflow would end the measurement.
         optimizer: Optimizer {
             lr: 1e-3,
@@ -81,7 +82,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(processor, &material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let design = Design::new(processor, &material, &config, augmentation, &[1], vec![enrolment], Vec::new(), 0)?;
     let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
@@ -131,26 +132,39 @@ pub fn preset_config(name: &str) -> Result<Config> {
     Config::parse(&format!("preset {name}"), preset.text, name, Path::new("/"), &Default::default())
 }
 
-/// Times replays of `stage`'s training step, and profiles some more if that is asked for.
+/// Times replays of `stage`'s training step, by the clock of a GPU where it runs on one, and profiles some more if that is asked for.
 pub(super) fn measure(
     name: String,
     mut stage: Stage,
-    batch: usize,
+    processor: &Processor,
     machine: &Machine,
     effort: Effort,
     with_profile: bool,
 ) -> Result<Entry> {
+    let (batch, precision) = (stage.config().batch_size, stage.config().precision);
     let steps = stage.steps_per_epoch();
     let mut step = 0;
     let mut next = || {
         step = (step + 1) % steps;
         step
     };
-    let times = Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?;
+    let times = match processor.gpu() {
+        // A device without limits keeps no time: there the host's clock says how long trying takes.
+        Some(device) if device.limits()?.is_some() => {
+            Times::on_device(effort.step, &**device, || stage.step(0, next()))?
+        }
+        _ => Times::measure(effort.step, || {
+            effort.clock.time(|| {
+                stage.step(0, next())?;
+                stage.look()
+            })
+        })?,
+    };
+    stage.look()?;
     let profile = match with_profile {
         true => {
             let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;
-            profile::aggregate(&replays, machine)
+            profile::aggregate(&replays, machine, precision)
         }
         false => Vec::new(),
     };
@@ -166,7 +180,7 @@ pub(super) fn measure(
         replays: times.count(),
         gflops: Some(flops as f64 / times.median() / 1e9),
         gigabytes_per_second: None,
-        share_of_roofline: machine.least_seconds(flops, 0) / times.median(),
+        share_of_roofline: machine.least_seconds(precision, flops, 0) / times.median(),
         planned_bytes: Some(stage.memory().bytes()),
         profile,
     })

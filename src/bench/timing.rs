@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::error::Result as DeviceResult;
+use crate::gpu::Device;
+
 /// Replays that are always timed, however long they take.
 const FEWEST: usize = 5;
 
@@ -81,6 +84,39 @@ impl Times {
         let mut times = Vec::new();
         while times.len() < FEWEST || (start.elapsed() < time && times.len() < MOST) {
             times.push(work()?);
+        }
+        times.sort_unstable();
+        Ok(Self(times))
+    }
+
+    /// As [`Times::measure`] for work of a GPU, timed there: the time between the ends of one replay and the next, without
+    /// waiting for any, in rounds.
+    ///
+    /// # Errors
+    /// What `work` says, and what the device says.
+    pub fn on_device(
+        time: Duration,
+        device: &dyn Device,
+        mut work: impl FnMut() -> DeviceResult<()>,
+    ) -> DeviceResult<Self> {
+        const ROUND: usize = 20;
+        let stream = device.main_stream();
+        let mut round = |times: &mut Vec<Duration>| -> DeviceResult<()> {
+            let mut events = vec![device.record(stream)?];
+            for _ in 0..ROUND {
+                work()?;
+                events.push(device.record(stream)?);
+            }
+            device.synchronize()?;
+            for pair in events.windows(2) {
+                times.push(device.elapsed(pair[0], pair[1])?);
+            }
+            Ok(())
+        };
+        round(&mut Vec::new())?;
+        let (start, mut times) = (Instant::now(), Vec::new());
+        while times.is_empty() || (start.elapsed() < time && times.len() < MOST) {
+            round(&mut times)?;
         }
         times.sort_unstable();
         Ok(Self(times))

@@ -1,25 +1,34 @@
-//! `kd-engine bench`: how fast kernels and whole training steps are on this machine.
+//! `kd-engine bench`: how fast kernels and whole training steps are on this machine; on the simulator, what kernels cost.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
+use super::bench_counts;
 use super::output::{plain_table, print, print_json};
 use super::progress::thread_pool;
+use crate::bench::counts::kernel_names;
 use crate::bench::machine::Machine;
 use crate::bench::timing::{Clock, Effort};
-use crate::bench::{self, Benchmark, Entry};
+use crate::bench::{self, Benchmark, Entry, suite};
 use crate::config::{DeviceRequest, Precision};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 
-/// Measure kernels and whole training steps on this machine
+/// Measure kernels and whole training steps on this machine; on the simulator, count what every kernel does
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
     /// Only benchmarks whose name contains this, such as train-step/resnet20; any model of the zoo and any preset can
-    /// be named
+    /// be named. On the simulator kernels are kernel/NAME
     pub filter: Option<String>,
+    /// A list of benchmarks: gpu, the classrooms, nets and kernels that the project is judged by
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["batch", "precision"])]
+    pub suite: Option<String>,
+    /// With --device sim: write what all kernels cost to this file (benches/kernels.toml is the committed one)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["filter", "list", "suite"])]
+    pub write: Option<PathBuf>,
     /// List the benchmarks, measure nothing
     #[arg(long)]
     pub list: bool,
@@ -55,45 +64,92 @@ pub struct Arguments {
 /// # Errors
 /// For a filter that nothing fits, a device that is not there, or a step that cannot be built.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let on_sim = arguments.device == DeviceRequest::Sim;
+    if arguments.write.is_some() && !on_sim {
+        return Err(Error::request("--write is for what the simulator counts").help("add --device sim"));
+    }
+    let filter = arguments.filter.as_deref().unwrap_or("");
+    let kernels: Vec<String> = kernel_names()
+        .into_iter()
+        .map(|name| format!("kernel/{name}"))
+        .filter(|name| bench::fits(name, filter))
+        .collect();
+    if on_sim && arguments.suite.is_none() && !kernels.is_empty() {
+        return bench_counts::run(arguments, &kernels);
+    }
+    let suite = arguments.suite.as_ref().map(|name| suite::select(name, arguments.filter.as_deref())).transpose()?;
+    if let Some(suite) = suite.as_ref().filter(|_| arguments.list) {
+        // A list needs no device.
+        return list(arguments, "any", suite);
+    }
     let device = arguments.device.open()?;
     if device.gpu().is_none() && arguments.precision != Precision::F32 {
         let name = arguments.precision.name();
         return Err(Error::request(format!("the cpu computes in f32 alone, but {name} is asked for"))
             .help("leave --precision out, or --device cuda, or --device sim"));
     }
+    if device.gpu().is_none() && suite.is_some() {
+        return Err(
+            Error::request("the suite gpu is measured on a GPU").help("--device cuda, or --list to see its names")
+        );
+    }
     let batch = arguments.batch.map(usize::from);
-    let benchmarks = bench::select(arguments.filter.as_deref(), batch, arguments.precision)?;
+    let benchmarks = match suite {
+        Some(suite) => suite,
+        None => bench::select(arguments.filter.as_deref(), batch, arguments.precision, device.gpu().is_some())?,
+    };
     if arguments.list {
-        let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
-        if arguments.json {
-            return print_json(&json!({ "device": device.to_string(), "names": names }));
-        }
-        return print(&(names.join("\n") + "\n"));
+        return list(arguments, &device.to_string(), &benchmarks);
     }
     if arguments.cpu_time && arguments.threads != NonZeroUsize::new(1) {
         return Err(Error::request("--cpu-time measures one thread").help("add --threads 1"));
     }
+    benchmarks.iter().try_for_each(|benchmark| benchmark.check(&device))?;
     let pool = thread_pool(arguments.threads)?;
     pool.install(|| measure(arguments, &device, &benchmarks))
 }
 
+fn list(arguments: &Arguments, device: &str, benchmarks: &[Benchmark]) -> Result<()> {
+    let names: Vec<String> = benchmarks.iter().map(Benchmark::name).collect();
+    match arguments.json {
+        true => print_json(&json!({ "device": device, "names": names })),
+        false => print(&(names.join("\n") + "\n")),
+    }
+}
+
 fn measure(arguments: &Arguments, device: &Processor, benchmarks: &[Benchmark]) -> Result<()> {
-    let machine = Machine::measure();
+    let limits = match device.gpu() {
+        Some(gpu) => gpu.limits()?.map(|limits| Machine::of_gpu(gpu.name(), limits)),
+        None => None,
+    };
+    let machine = limits.unwrap_or_else(Machine::measure);
     let effort = Effort::of(arguments.seconds, if arguments.cpu_time { Clock::Processor } else { Clock::Wall });
     if arguments.json {
-        let entries: Result<Vec<Entry>> =
+        let entries: Result<Vec<Vec<Entry>>> =
             benchmarks.iter().map(|benchmark| benchmark.measure(device, &machine, effort, arguments.profile)).collect();
         let mut document = serde_json::to_value(&machine).map_err(|error| Error::failed(error.to_string()))?;
-        document["entries"] = serde_json::to_value(entries?).map_err(|error| Error::failed(error.to_string()))?;
+        document["entries"] =
+            serde_json::to_value(entries?.concat()).map_err(|error| Error::failed(error.to_string()))?;
         return print_json(&document);
     }
-    print(&format!(
-        "{}, {}, {} threads; multiply-adds in registers {:.0} GFLOP/s, copying {:.1} GB/s\n",
-        machine.processor, machine.simd, machine.threads, machine.peak_gflops, machine.copy_gigabytes_per_second
-    ))?;
+    let Machine { processor, simd, threads, peak_gflops, copy_gigabytes_per_second: copy, .. } = &machine;
+    print(&match machine.tensor_gflops {
+        None => format!(
+            "{processor}, {simd}, {threads} threads; multiply-adds in registers {peak_gflops:.0} GFLOP/s, \
+             copying {copy:.1} GB/s\n"
+        ),
+        Some(tensor) => format!(
+            "{processor}, {simd}, {threads} multiprocessors; at best {:.1} TFLOP/s in float32, {:.0} in bf16 on tensor \
+             cores, {copy:.0} GB/s\n",
+            peak_gflops / 1e3,
+            tensor / 1e3
+        ),
+    })?;
     let width = benchmarks.iter().map(|benchmark| benchmark.name().len()).max().unwrap_or(0);
     for benchmark in benchmarks {
-        print(&line(&benchmark.measure(device, &machine, effort, arguments.profile)?, width))?;
+        for entry in benchmark.measure(device, &machine, effort, arguments.profile)? {
+            print(&line(&entry, width))?;
+        }
     }
     Ok(())
 }

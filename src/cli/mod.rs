@@ -5,6 +5,7 @@ mod output;
 mod progress;
 
 pub mod bench;
+mod bench_counts;
 pub mod doctor;
 pub mod eval;
 pub mod methods;

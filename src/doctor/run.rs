@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Device, Processor};
 use crate::ops::case::{Case, Check, Contents, Probe, Tolerance};
-use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, launches};
+use crate::tape::{Arena, Plan, Shown, State, StateId, StateLayout, Tape, launches};
 use crate::tensor::DType;
 
 /// A case, ready to run once.
@@ -78,12 +78,28 @@ impl Recorded {
         Ok(launches(&tape, &layout)?.into_iter().map(|launch| launch.kernel).collect())
     }
 
-    /// Runs it.
-    pub(super) fn run(&self) -> Result<Left> {
+    /// Shows every launch, with inputs and places in memory of its own, and does none of them.
+    ///
+    /// # Errors
+    /// If the device fails, and what `visit` says.
+    pub fn each_launch(&self, visit: impl FnMut(&Shown<'_>) -> Result<()>) -> Result<()> {
+        let mut state = self.inputs()?;
+        let arena = Arena::on(&self.processor, self.plan.bytes())?;
+        self.plan.each_launch(&arena, &mut state, visit)
+    }
+
+    /// State that holds the inputs.
+    fn inputs(&self) -> Result<State> {
         let mut state = self.layout.clone().allocate_on(&self.processor)?;
         for (id, values) in &self.inputs {
             set(&mut state, *id, values);
         }
+        Ok(state)
+    }
+
+    /// Runs it.
+    pub(super) fn run(&self) -> Result<Left> {
+        let mut state = self.inputs()?;
         let ids: Vec<StateId> = self.layout.entries().map(|(id, _)| id).collect();
         let before: Vec<Vec<f64>> = ids.iter().map(|id| get(&state, *id)).collect();
         let mut arena = Arena::on(&self.processor, self.plan.bytes())?;

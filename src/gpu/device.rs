@@ -31,6 +31,19 @@ pub struct MemoryInfo {
     pub total: u64,
 }
 
+/// What the hardware could do at best.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Multiprocessors.
+    pub multiprocessors: u32,
+    /// Compute capability, major and minor.
+    pub capability: (u32, u32),
+    /// Cycles per second, boosted.
+    pub clock: f64,
+    /// Bytes per second between chip and memory.
+    pub bandwidth: f64,
+}
+
 /// Bytes that a launch may touch: every access of its kernel lies inside of a view. The simulator holds it to that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -67,6 +80,14 @@ pub struct Launch {
 pub trait Device: fmt::Debug + Send + Sync {
     /// What it is, for people and for `summary.json`: `sim`, or the GPU's name.
     fn name(&self) -> &str;
+
+    /// What the hardware could do at best; `None` where there is none, so that no time means anything.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn limits(&self) -> Result<Option<Limits>> {
+        Ok(None)
+    }
 
     /// How much memory there is.
     ///
@@ -125,12 +146,6 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// If the device is lost.
     fn record(&self, stream: StreamId) -> Result<EventId>;
 
-    /// Lets what follows on `stream` wait for `event`.
-    ///
-    /// # Errors
-    /// If the device is lost.
-    fn wait(&self, stream: StreamId, event: EventId) -> Result<()>;
-
     /// The time between two events of one stream that have happened (`cuEventElapsedTime`, 6.19: in steps of about half a
     /// microsecond). Events are known until the first one that is recorded after a [`Device::synchronize`]. The
     /// simulator has no time: it takes one nanosecond for every instruction of a warp.
@@ -138,6 +153,12 @@ pub trait Device: fmt::Debug + Send + Sync {
     /// # Errors
     /// If one of them has not happened, or was recorded while a graph was.
     fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration>;
+
+    /// Lets what follows on `stream` wait for `event`.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    fn wait(&self, stream: StreamId, event: EventId) -> Result<()>;
 
     /// Records the work that is given to `stream`, and to streams that wait for its events, instead of doing it. Prefer
     /// [`super::Graph`].

@@ -16,7 +16,7 @@ pub mod tuning;
 use std::fmt;
 use std::sync::Arc;
 
-pub use device::{Buffer, Device, EventId, GraphId, Launch, MemoryInfo, StreamId, View};
+pub use device::{Buffer, Device, EventId, GraphId, Launch, Limits, MemoryInfo, StreamId, View};
 pub use graph::{Graph, Task};
 use tuning::{Choices, Tuning};
 

@@ -30,7 +30,7 @@ pub use frame::Frame;
 pub use launcher::{Argument, Launch, Launcher, Place};
 pub use operation::{Operation, Signature, Variants};
 pub use order::Lanes;
-pub use plan::{OpTime, Plan, launches};
+pub use plan::{OpTime, Plan, Shown, launches};
 pub use state::{State, StateId, StateLayout};
 
 use crate::error::{Error, Result};

@@ -30,7 +30,7 @@ pub(super) struct Placement {
 
 impl Placement {
     /// Places the values of `nodes`, which run in `order`, and a workspace for each, of which `workspace` tells the bytes.
-    /// What lives in a GPU's arena alone has no bytes unless `on_gpu`.
+    /// What only a GPU makes has a place only `on_gpu`.
     pub fn new(tape: &Tape, nodes: &[usize], order: &Order, on_gpu: bool, workspace: impl Fn(usize) -> usize) -> Self {
         let values = tape.values.len();
         let mut made = Self {
@@ -58,10 +58,9 @@ impl Placement {
             let bytes = aligned(workspace(step));
             made.lives.push(Life { bytes, usage: Use::by(order, step), offset: 0 });
         }
-        let in_arena = |index: usize| {
-            let has_bytes = |home: Home| home == Home::Arena || on_gpu && home == Home::Gpu;
-            index >= values || (made.owner[index] == index && has_bytes(tape.values[index].home))
-        };
+        let has_bytes = |home: Home| home == Home::Arena || on_gpu && home == Home::Gpu;
+        let in_arena =
+            |index: usize| index >= values || (made.owner[index] == index && has_bytes(tape.values[index].home));
         let placed = (0..made.lives.len()).filter(|index| in_arena(*index)).collect();
         made.bytes = place(&mut made.lives, order, placed);
         made
@@ -203,7 +202,7 @@ mod tests {
             let nodes: Vec<usize> = (0..tape.nodes.len()).collect();
             for ordered in [Lanes::Sequential, Lanes::Overlapping] {
                 let order = Order::new(&tape, &nodes, ordered);
-                let placement = Placement::new(&tape, &nodes, &order, false, |step| step % 7 * 30);
+                let placement = Placement::new(&tape, &nodes, &order, true, |step| step % 7 * 30);
                 let is_before =
                     |a: usize, b: usize| a != READER && (b == READER || Use::by(&order, a).ends_before(&order, b));
                 let buffers = buffers(&tape, &nodes, &placement);
@@ -238,7 +237,7 @@ mod tests {
         let nodes: Vec<usize> = (0..tape.nodes.len()).collect();
         let in_place = |lanes| {
             let order = Order::new(&tape, &nodes, lanes);
-            Placement::new(&tape, &nodes, &order, false, |_| 0).in_place(3)
+            Placement::new(&tape, &nodes, &order, true, |_| 0).in_place(3)
         };
         assert_eq!(in_place(Lanes::Sequential), Some((0, 0)));
         assert_eq!(in_place(Lanes::Overlapping), None);
@@ -249,7 +248,7 @@ mod tests {
         let tape = random(3, 400, 1);
         let nodes: Vec<usize> = (0..tape.nodes.len()).collect();
         let order = Order::new(&tape, &nodes, Lanes::Sequential);
-        let placement = Placement::new(&tape, &nodes, &order, false, |_| 0);
+        let placement = Placement::new(&tape, &nodes, &order, true, |_| 0);
         let kept = |id: &ValueId| placement.owner[id.index()];
         let kept: Vec<usize> = tape.kept.iter().map(kept).collect();
         let alive = |step: usize| -> usize {

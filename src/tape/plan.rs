@@ -13,8 +13,8 @@ use super::program::Program;
 use super::tune;
 use super::{Arena, Frame, Home, Launch, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::{Error, Result};
-use crate::gpu::Processor;
 use crate::gpu::tuning::Choices;
+use crate::gpu::{self, Processor};
 use crate::tensor::{DType, Plain, Shape};
 
 /// A planned node.
@@ -42,6 +42,21 @@ pub struct OpTime {
     pub lane: u32,
     /// How long it took.
     pub time: Duration,
+}
+
+/// A launch of a plan, at its addresses.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    /// Which step of the plan it is for, perhaps with others.
+    pub step: usize,
+    /// That step's operation.
+    pub operation: &'static str,
+    /// Types and shapes of what the operation reads and writes.
+    pub signature: Signature,
+    /// Floating-point operations of the operation; 0 where memory alone matters.
+    pub flops: u64,
+    /// The launch.
+    pub launch: &'a gpu::Launch,
 }
 
 /// A step that is ready to be replayed; by default one with nothing to do.
@@ -187,12 +202,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Does the work of node `first`, and then that of node `timed`, of which it tells the time by the GPU's events.
-    pub(super) fn time(&self, first: usize, timed: usize, arena: &Arena, state: &mut State) -> Result<Duration> {
-        let program = self.program.as_ref().expect("a plan for a GPU");
-        program.time(first, timed, arena.gpu(), state.pushed()?)
-    }
-
     /// Replays the step once and says how long each operation took.
     ///
     /// # Errors
@@ -223,6 +232,27 @@ impl Plan {
             state.pushed()?.written_by_device(&self.written);
         }
         Ok(times)
+    }
+
+    /// Shows every launch of one replay in order, at its addresses, and does none of them: whoever looks launches them, as
+    /// often as they like. Nothing on the CPU.
+    ///
+    /// # Errors
+    /// If a GPU fails, and what `visit` says.
+    pub fn each_launch(
+        &self,
+        arena: &Arena,
+        state: &mut State,
+        mut visit: impl FnMut(&Shown<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.check(arena);
+        let Some(program) = &self.program else { return Ok(()) };
+        program.each_launch(arena.gpu(), state.pushed()?, |index, launch| {
+            let step = &self.steps[index];
+            let signature = step.signature();
+            let flops = step.op.flops(&signature);
+            visit(&Shown { step: index, operation: step.op.name(), signature, flops, launch })
+        })
     }
 
     /// The kernels of one replay in order, one for each launch; none on the CPU.

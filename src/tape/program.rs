@@ -2,7 +2,6 @@
 //! recorded as one graph, lane by lane, that is replayed for every batch.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::frame::Region;
 use super::launcher::{Argument, Launch, Place};
@@ -102,22 +101,20 @@ impl Program {
         })
     }
 
-    /// Does the work of node `first`, and then that of node `timed`, of which it tells the time. While the GPU is busy with
-    /// the former, the host hands over the latter: its launches follow each other at once.
-    pub fn time(&self, first: usize, timed: usize, arena: &Buffer, state: &Mirror) -> Result<Duration> {
-        let (device, stream) = (state.device(), state.device().main_stream());
+    /// Shows every launch with its node's number, at its addresses, in order. None of them is done.
+    pub fn each_launch(
+        &self,
+        arena: &Buffer,
+        state: &Mirror,
+        mut visit: impl FnMut(usize, &gpu::Launch) -> Result<()>,
+    ) -> Result<()> {
         self.with_bound(arena, state, |bound| {
-            let launch = |node: usize| bound.nodes[node].iter().try_for_each(|launch| device.launch(stream, launch));
-            launch(first)?;
-            let start = device.record(stream)?;
-            launch(timed)?;
-            let end = device.record(stream)?;
-            device.synchronize()?;
-            device.elapsed(start, end)
+            let mut nodes = bound.nodes.iter().enumerate();
+            nodes.try_for_each(|(index, launches)| launches.iter().try_for_each(|launch| visit(index, launch)))
         })
     }
 
-    fn with_bound<T>(&self, arena: &Buffer, state: &Mirror, work: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
+    fn with_bound(&self, arena: &Buffer, state: &Mirror, work: impl FnOnce(&Bound) -> Result<()>) -> Result<()> {
         // A panic elsewhere leaves the bound launches as they were: complete or absent.
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         let addresses = [arena.address(), state.address()];

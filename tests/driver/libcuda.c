@@ -12,7 +12,7 @@ typedef int CUresult;
 typedef unsigned long long CUdeviceptr;
 enum {
     SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_DEVICE = 101,
-    INVALID_IMAGE = 200, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700,
+    INVALID_IMAGE = 200, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600, ILLEGAL_ADDRESS = 700,
     CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_MERGE = 902, CAPTURE_UNMATCHED = 903,
     CAPTURE_UNJOINED = 904, CAPTURE_ISOLATION = 905, CAPTURED_EVENT = 907
 };
@@ -254,6 +254,10 @@ CUresult cuDeviceGetAttribute(int* value, int attribute, int device) {
     BEGIN;
     CHECK_DEVICE;
     switch (attribute) {
+    case 13: *value = 1410000; return SUCCESS; // kHz
+    case 16: *value = 108; return SUCCESS;
+    case 36: *value = 1215000; return SUCCESS; // kHz
+    case 37: *value = 5120; return SUCCESS;
     case 75: *value = gpu.major; return SUCCESS;
     case 76: *value = gpu.minor; return SUCCESS;
     case 97: *value = 101376; return SUCCESS;
@@ -415,7 +419,7 @@ CUresult cuStreamSynchronize(stream* s) {
 }
 CUresult cuEventCreate(event** made, unsigned flags) {
     BEGIN_IN_CONTEXT;
-    if (flags != 2) return INVALID_VALUE;
+    if (flags != 0) return INVALID_VALUE;
     *made = calloc(1, sizeof **made);
     (*made)->alive = 1, live++;
     return SUCCESS;
@@ -432,6 +436,15 @@ CUresult cuEventRecord(event* e, stream* s) {
     e->captured = s->capturing, e->ends = (set){0}, e->change = s->change;
     unite(&e->ends, &s->ends);
     e->by = s, e->position = s->given;
+    return SUCCESS;
+}
+// Half a microsecond for every piece of work between the two.
+CUresult cuEventElapsedTime(float* milliseconds, event* from, event* to) {
+    BEGIN_IN_CONTEXT;
+    if (!from->alive || !to->alive || !from->by || from->by != to->by) return INVALID_HANDLE;
+    if (from->captured_on || to->captured_on) return INVALID_HANDLE;
+    if (to->by->done < to->position) return NOT_READY;
+    *milliseconds = (float)(to->position - from->position) * 0.5e-3f;
     return SUCCESS;
 }
 CUresult cuStreamWaitEvent(stream* s, event* e, unsigned flags) {

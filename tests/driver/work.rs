@@ -282,3 +282,35 @@ fn a_gpu_gets_machine_code_made_for_it_and_else_ptx() {
         assert_eq!(stand_in.live(), 0);
     }
 }
+
+#[test]
+fn events_tell_the_time_between_them() {
+    let _stand_in = StandIn::new(Machine::default());
+    let device = open();
+    let a = ramp(&device, 7, 1.0);
+    let stream = device.main_stream();
+    let start = device.record(stream).unwrap();
+    for _ in 0..3 {
+        device.launch(stream, &add(a.address(), a.address(), a.address(), 7)).unwrap();
+    }
+    let end = device.record(stream).unwrap();
+    // Nobody has waited: the work is not done.
+    let error = device.elapsed(start, end).unwrap_err();
+    assert!(error.to_string().contains("time between two events"), "{error}");
+    device.synchronize().unwrap();
+    // The stand-in takes half a microsecond for each.
+    assert!((device.elapsed(start, end).unwrap().as_secs_f64() - 1.5e-6).abs() < 1e-12);
+    assert!(device.elapsed(start, kd_engine::gpu::EventId(99)).is_err());
+}
+
+#[test]
+fn limits_follow_from_clocks() {
+    let _stand_in = StandIn::new(Machine::default());
+    let limits = open().limits().unwrap().unwrap();
+    assert_eq!((limits.multiprocessors, limits.capability), (108, (8, 0)));
+    // An A100: 1.41 GHz, HBM2 of 5120 bits at 1215 MHz; its data sheet says 1555 GB/s, 19.5 and 312 TFLOP/s.
+    assert!((limits.bandwidth / 1e9 - 1555.2).abs() < 0.1, "{limits:?}");
+    let machine = kd_engine::bench::machine::Machine::of_gpu("A100", limits);
+    assert!((machine.peak_gflops / 1e3 - 19.5).abs() < 0.05, "{machine:?}");
+    assert!((machine.tensor_gflops.unwrap() / 1e3 - 312.0).abs() < 0.5, "{machine:?}");
+}

@@ -1,6 +1,8 @@
 //! Whole runs on the simulator: the kernels that ship train as the CPU does, and what goes wrong on a device is said and
 //! costs nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::school::{School, assert_same, stderr};
@@ -55,6 +57,66 @@ fn simulator_trains_as_the_cpu_does_and_twice_the_same() {
         // A step rounds 2^-24 in some thousand places; 14 steps with learning rates of 0.05 let it grow.
         assert!((a - b).abs() <= 1e-3 * a.abs(), "{expected}\n{found}");
     }
+}
+
+/// The student's loss in the last epoch, by method, one for each seed.
+fn last_losses(lines: &[Value]) -> BTreeMap<String, Vec<f64>> {
+    let last = lines.iter().filter_map(|line| line["epoch"].as_u64()).max().unwrap();
+    let mut losses: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for line in lines.iter().filter(|line| line["phase"] == "distil" && line["epoch"] == last) {
+        losses.entry(line["method"].as_str().unwrap().to_string()).or_default().push(line["loss"].as_f64().unwrap());
+    }
+    losses
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Half of the digits cost nothing that three seeds would show: the mean loss in bf16 is within the standard deviation of
+/// float32's seeds, for every method; and bf16 does compute something else.
+#[test]
+fn bf16_follows_float32_within_the_spread_of_seeds() {
+    let school = School::new();
+    let train = |out: &str, device: &str, precision: &str| {
+        let precision = ["train", "pretrain"].map(|key| format!("{key}.precision={precision}"));
+        let set =
+            ["train.optimizer.lr=0.1", "train.batch_size=8", "pretrain.batch_size=8", "classroom.student=resnet8"];
+        let set = set.into_iter().chain(precision.iter().map(String::as_str)).flat_map(|value| ["--set", value]);
+        let run =
+            ["run", "school.toml", "--seeds", "1,2,3", "--epochs", "2", "--quiet", "--out", out, "--device", device];
+        school.run(&run.into_iter().chain(set).collect::<Vec<_>>());
+        last_losses(&metrics(&school, out))
+    };
+    let (exact, found) = (train("f32", "cpu", "f32"), train("bf16", "sim", "bf16"));
+    assert!(exact.len() == 3 && mean(&exact["cross_entropy"]) < 1.3, "nothing is learned: {exact:?}");
+    for (method, exact) in &exact {
+        let found = &found[method];
+        let deviation = exact.iter().map(|loss| (loss - mean(exact)).powi(2)).sum::<f64>() / (exact.len() - 1) as f64;
+        let (off, spread) = ((mean(found) - mean(exact)).abs(), deviation.sqrt());
+        println!("{method}: {found:.4?}, in float32 {exact:.4?}; off by {off:.4}, spread {spread:.4}");
+        assert!(off <= spread, "{method}: {found:?} in place of {exact:?}");
+        assert!(found != exact, "bf16 computes as float32 does");
+    }
+}
+
+/// The device runs ahead of the host, which looks at the epoch's end only here: it still names the step in which it happened,
+/// and saves nothing of it.
+#[test]
+fn a_loss_that_is_not_finite_is_named_as_on_the_cpu() {
+    let school = School::new();
+    let sets = ["--set", "train.optimizer.lr=1e30", "--set", "output.checkpoints.every_steps=0"];
+    let said = ["cpu", "sim"].map(|device| {
+        let output = school.try_run(&with(&[&sets[..], &["--device", device, "--out", device]].concat()));
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output).lines().filter(|line| line.contains("no longer a finite number")).collect::<Vec<_>>().join("\n")
+    });
+    assert!(said[0].contains("in epoch 1, step "), "{}", said[0]);
+    assert_eq!(said[1], said[0]);
+    let left = school.left("sim");
+    let saved: Vec<&String> = left.keys().filter(|name| name.starts_with("checkpoints/step-")).collect();
+    assert!(!saved.is_empty() && saved.iter().all(|name| name.starts_with("checkpoints/step-000-")), "{saved:?}");
+    assert_eq!(metrics(&school, "sim").iter().filter(|line| line["phase"] == "distil").count(), 0);
 }
 
 #[test]

@@ -22,7 +22,8 @@ pub(crate) fn watch(
     match group.space {
         Space::Shared => {
             if context.counting {
-                context.tally.shared(how != Touch::Read, &group.offsets, group.mask, bytes as u32);
+                let work = context.kernel.meta[code.index as usize].work;
+                context.tally.shared(work, how, &group.offsets, group.mask, bytes as u32);
             }
             let Some(mut races) = context.races.take() else { return true };
             let mut found = None;

@@ -69,6 +69,8 @@ pub(crate) struct Draft<'a, 'm> {
     pub code: Code,
     pub slots: Vec<Slot>,
     pub work: Work,
+    /// Of an `mma`: m times n times k.
+    pub multiply_adds: u32,
     /// A copy between registers: what is not written yet may be copied, it stays unwritten.
     pub copies: bool,
     modifier: usize,
@@ -89,7 +91,16 @@ impl<'a, 'm> Draft<'a, 'm> {
             choice: 0,
             index,
         };
-        Draft { instruction, registers, code, slots: Vec::new(), work: Work::Other, copies: false, modifier: 0 }
+        Draft {
+            instruction,
+            registers,
+            code,
+            slots: Vec::new(),
+            work: Work::Other,
+            multiply_adds: 0,
+            copies: false,
+            modifier: 0,
+        }
     }
 
     /// The next modifier, not taken.

@@ -54,6 +54,8 @@ pub(crate) struct Meta {
     pub source: Option<(u32, u32)>,
     pub text: String,
     pub work: Work,
+    /// Of an `mma`: m times n times k.
+    pub multiply_adds: u32,
     pub block_barrier: bool,
 }
 
@@ -209,6 +211,7 @@ impl Kernel {
                 source: instruction.source,
                 text: instruction.to_string(),
                 work: draft.work,
+                multiply_adds: draft.multiply_adds,
                 block_barrier: draft.code.kind == Kind::Barrier,
             });
             codes.push(draft.code);
@@ -224,6 +227,7 @@ impl Kernel {
             source: last.and_then(|last| last.source),
             text: "the end of the body".into(),
             work: Work::Branch,
+            multiply_adds: 0,
             block_barrier: false,
         });
         codes.push(end);

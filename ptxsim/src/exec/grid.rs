@@ -5,7 +5,7 @@ use super::warp::Warp;
 use super::{Context, block};
 use crate::checks::global::GlobalRaces;
 use crate::checks::races::SharedRaces;
-use crate::counters::{Counters, Tally};
+use crate::counters::{Counters, Met, Tally};
 use crate::decode::{Image, Kernel};
 use crate::fault::Fault;
 use crate::launch::{Launch, Options};
@@ -84,7 +84,7 @@ pub(crate) fn launch(
     // The order number of the first block that faulted: blocks behind it need not run.
     let stop = AtomicU64::new(u64::MAX);
     let found: Mutex<Option<(u64, Fault)>> = Mutex::new(None);
-    let total = Mutex::new(Counters::default());
+    let total = Mutex::new((Counters::default(), Met::default()));
     let work = || {
         let mut worker = Worker::new(kernel, launch, options, &regions);
         loop {
@@ -102,7 +102,8 @@ pub(crate) fn launch(
             break;
         }
         let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-        worker.context.tally.add_to(&mut total, kernel);
+        let (counters, met) = &mut *total;
+        worker.context.tally.add_to(counters, met, kernel);
     };
     if workers == 1 {
         work();
@@ -111,7 +112,7 @@ pub(crate) fn launch(
     }
     match found.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, fault)) => Err(fault),
-        None => Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        None => Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner).0),
     }
 }
 

@@ -51,6 +51,13 @@ pub(super) fn decode(draft: &mut Draft) -> Result<Handler, Refusal> {
     }
     draft.work = Work::Matrix;
     let shape = draft.need(&["m16n8k16", "m16n8k8", "m16n8k4"])?;
+    draft.multiply_adds = 16
+        * 8
+        * match shape {
+            "m16n8k16" => 16,
+            "m16n8k8" => 8,
+            _ => 4,
+        };
     draft.need(&["row"])?;
     draft.need(&["col"])?;
     draft.need(&["f32"])?;

@@ -17,7 +17,7 @@ use cudarc::driver::{DriverError, result, sys};
 use self::fault::Explain;
 use self::modules::Modules;
 pub use self::survey::{Gpu, Survey, survey};
-use super::{Device, EventId, GraphId, Launch, MemoryInfo, StreamId};
+use super::{Device, EventId, GraphId, Launch, Limits, MemoryInfo, StreamId};
 use crate::error::{Error, Result};
 
 /// A GPU that runs kernels. Its calls may come from any thread.
@@ -115,6 +115,10 @@ impl Driver {
 impl Device for Driver {
     fn name(&self) -> &str {
         &self.gpu.name
+    }
+
+    fn limits(&self) -> Result<Option<Limits>> {
+        survey::limits(&self.gpu, self.device).map(Some)
     }
 
     fn memory(&self) -> Result<MemoryInfo> {
@@ -247,18 +251,6 @@ impl Device for Driver {
         Ok(EventId(next as u32))
     }
 
-    fn wait(&self, stream: StreamId, event: EventId) -> Result<()> {
-        self.bind()?;
-        let stream = self.stream_of(stream)?;
-        let handles = self.handles();
-        // What was recorded before the last `synchronize` has happened.
-        let Some(event) = handles.events[..handles.events_in_use].get(event.0 as usize) else { return Ok(()) };
-        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-        // SAFETY: event and stream live.
-        let answer = unsafe { result::stream::wait_event(stream, *event, flags) };
-        self.done(answer, || "waiting for an event".to_string())
-    }
-
     fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
         self.bind()?;
         let handles = self.handles();
@@ -270,6 +262,18 @@ impl Device for Driver {
         let milliseconds = unsafe { result::event::elapsed(event(from)?, event(to)?) };
         let milliseconds = self.done(milliseconds, || "asking for the time between two events".to_string())?;
         Ok(Duration::from_secs_f64((f64::from(milliseconds) * 1e-3).max(0.0)))
+    }
+
+    fn wait(&self, stream: StreamId, event: EventId) -> Result<()> {
+        self.bind()?;
+        let stream = self.stream_of(stream)?;
+        let handles = self.handles();
+        // What was recorded before the last `synchronize` has happened.
+        let Some(event) = handles.events[..handles.events_in_use].get(event.0 as usize) else { return Ok(()) };
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: event and stream live.
+        let answer = unsafe { result::stream::wait_event(stream, *event, flags) };
+        self.done(answer, || "waiting for an event".to_string())
     }
 
     fn begin_capture(&self, stream: StreamId) -> Result<()> {

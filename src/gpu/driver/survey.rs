@@ -6,6 +6,7 @@ use cudarc::driver::{result, sys};
 
 use super::fault::{self, Explain};
 use crate::error::{Error, Result};
+use crate::gpu::Limits;
 
 /// A GPU as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,26 @@ impl Survey {
             false => Ok(gpu),
         }
     }
+}
+
+/// What the hardware could do at best. Memory moves two words per cycle of its clock on every kind of memory as the driver
+/// tells that clock.
+///
+/// # Errors
+/// If the driver does not answer.
+pub(super) fn limits(gpu: &Gpu, device: sys::CUdevice) -> Result<Limits> {
+    use sys::CUdevice_attribute as Attribute;
+    let attribute = |which: Attribute| {
+        // SAFETY: the device comes from the driver.
+        let value = unsafe { result::device::get_attribute(device, which) };
+        value.explain(&gpu.name, || "asking for its clocks".to_string()).map(f64::from)
+    };
+    // Both clocks are told in kHz, the width in bits.
+    let clock = 1e3 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_CLOCK_RATE)?;
+    let memory = 1e3 * attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE)?;
+    let width = attribute(Attribute::CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH)?;
+    let multiprocessors = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as u32;
+    Ok(Limits { multiprocessors, capability: gpu.capability, clock, bandwidth: 2.0 * memory * width / 8.0 })
 }
 
 fn describe(ordinal: usize) -> Result<Gpu> {

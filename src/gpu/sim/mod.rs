@@ -82,13 +82,14 @@ pub struct Sim {
 #[derive(Debug, Default)]
 struct Inside {
     capture: Option<Capture>,
-    /// The number is the place.
-    events: Vec<Event>,
     graphs: HashMap<u32, Arc<Recorded>>,
     next: u32,
     launched: u64,
-    /// Of warps.
+    /// Instructions of warps so far.
     instructions: u64,
+    events: HashMap<u32, Event>,
+    /// Whether all events have happened: the next one makes the others forgotten.
+    happened: bool,
     allocated: HashMap<u64, u64>,
     calls: Calls,
     counters: Vec<(String, Counters)>,
@@ -97,7 +98,7 @@ struct Inside {
 /// What an event stands for.
 #[derive(Debug)]
 enum Event {
-    /// Work that was done at once, and how many instructions warps had executed by then.
+    /// Work that was done at once, when so many instructions had run.
     Happened(u64),
     /// Launches of the capture that is under way.
     Captured(Vec<usize>),
@@ -275,18 +276,33 @@ impl Device for Sim {
 
     fn record(&self, stream: StreamId) -> Result<EventId> {
         let mut inside = self.inside();
+        if std::mem::take(&mut inside.happened) && inside.capture.is_none() {
+            inside.events.clear();
+        }
         let event = match inside.capture.as_ref().filter(|capture| capture.has(stream)) {
             Some(capture) => Event::Captured(capture.event(stream)),
             None => Event::Happened(inside.instructions),
         };
-        inside.events.push(event);
-        Ok(EventId(inside.events.len() as u32 - 1))
+        inside.next += 1;
+        let id = inside.next;
+        inside.events.insert(id, event);
+        Ok(EventId(id))
+    }
+
+    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
+        let inside = self.inside();
+        let at = |event: EventId| match inside.events.get(&event.0) {
+            Some(Event::Happened(instructions)) => Ok(*instructions),
+            Some(Event::Captured(_) | Event::Spent) => Err(Error::failed("sim: an event of a capture has no time")),
+            None => Err(Error::failed(format!("sim: there is no event {}", event.0))),
+        };
+        Ok(Duration::from_nanos(at(to)?.saturating_sub(at(from)?)))
     }
 
     fn wait(&self, stream: StreamId, event: EventId) -> Result<()> {
         let mut inside = self.inside();
         let Inside { capture, events, .. } = &mut *inside;
-        match (events.get(event.0 as usize), capture) {
+        match (events.get(&event.0), capture) {
             (Some(Event::Captured(ends)), Some(capture)) => {
                 capture.wait(stream, ends);
                 Ok(())
@@ -302,18 +318,6 @@ impl Device for Sim {
         }
     }
 
-    fn elapsed(&self, from: EventId, to: EventId) -> Result<Duration> {
-        let inside = self.inside();
-        let at = |event: EventId| match inside.events.get(event.0 as usize) {
-            Some(Event::Happened(instructions)) => Ok(*instructions),
-            Some(Event::Captured(_) | Event::Spent) => {
-                Err(Error::failed("sim: an event that was recorded in a graph has no time"))
-            }
-            None => Err(Error::failed(format!("sim: there is no event {}", event.0))),
-        };
-        Ok(Duration::from_nanos(at(to)?.saturating_sub(at(from)?)))
-    }
-
     fn begin_capture(&self, stream: StreamId) -> Result<()> {
         self.alive()?;
         let mut inside = self.inside();
@@ -327,7 +331,7 @@ impl Device for Sim {
     fn end_capture(&self, stream: StreamId) -> Result<GraphId> {
         let mut inside = self.inside();
         let capture = inside.capture.take().ok_or_else(|| Error::failed("no graph is being recorded"))?;
-        for event in &mut inside.events {
+        for event in inside.events.values_mut() {
             if matches!(event, Event::Captured(_)) {
                 *event = Event::Spent;
             }
@@ -358,6 +362,7 @@ impl Device for Sim {
     }
 
     fn synchronize(&self) -> Result<()> {
+        self.inside().happened = true;
         self.count("the host waits", |calls| &mut calls.synchronisations)
     }
 }

@@ -26,6 +26,14 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                     }));
                 }
             }
+            if channels == 24 {
+                // Gradients go by tiles of eight times eight pixels where those divide the image.
+                cases.push(Case::new("avg_pool [2, 16, 24, 8] by tiles", storage, |probe| {
+                    let x = probe.activation("x", [2, 16, 24, 8]);
+                    let y = probe.tape.avg_pool(x, 3, 2, 1, true)?;
+                    probe.check_gradients(y, &[(x, Tolerance::sum(9))])
+                }));
+            }
             // Even partitions whose windows differ in size and overlap, and one window.
             for (height, width) in [(4, 3), (2, 2), (1, 1)] {
                 let name = format!("adaptive_avg_pool {shape:?} to {height} x {width}");

@@ -15,8 +15,8 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         }
         Ok(())
     })];
-    // More than all blocks take in one turn: 64 blocks of 256 threads with eight elements each.
-    for count in [2053, 64 * 256 * 8 + 2053] {
+    // More than all blocks take in one turn: 64 blocks of 256 threads with four elements each.
+    for count in [2055, 64 * 256 * 4 + 2053] {
         cases.push(Case::new(format!("cast to bf16 {count}"), Storage::Bf16, move |probe| {
             let (x, storage) = (probe.float("x", [count]), probe.tape.storage());
             let made = probe.tape.cast(x, storage)?;

@@ -5,14 +5,16 @@ use crate::tape::{Argument, Launcher};
 /// Threads of a block.
 const THREADS: usize = 256;
 /// Elements of a thread in one turn.
-const EACH: usize = 8;
-/// Blocks that share one tensor at most: enough to fill a GPU, and few that find nothing to do in small tensors.
+const EACH: usize = 4;
+/// Turns of a block in the largest tensor, and how many blocks share one tensor at most: enough to fill a GPU, and few
+/// that find nothing to do in small tensors.
+const TURNS: usize = 4;
 const BLOCKS: usize = 64;
 
 pub(super) fn launch(launcher: &mut Launcher<'_>) {
     let tensors = launcher.input_count();
     let largest = (0..tensors).map(|index| launcher.input_shape(index).count()).max().expect("a value is cast");
-    let blocks = largest.div_ceil(THREADS * EACH).min(BLOCKS);
+    let blocks = largest.div_ceil(THREADS * EACH * TURNS).min(BLOCKS);
     let words = (0..tensors).flat_map(|index| {
         let count = launcher.input_shape(index).count() as u64;
         [launcher.input(index), launcher.output(index), Argument::U64(count)]

@@ -20,6 +20,16 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
                 }));
             }
         }
+        // Gradients go by tiles of eight times eight pixels where those divide the image.
+        for (kernel, stride, padding, width) in [(3, 2, 1, 24), (2, 2, 0, 24), (2, 2, 0, 12)] {
+            let name =
+                format!("max_pool [1, 16, {width}, 8] by tiles, kernel {kernel} stride {stride} padding {padding}");
+            cases.push(Case::new(name, storage, move |probe| {
+                let x = probe.activation("x", [1, 16, width, 8]);
+                let y = probe.tape.max_pool(x, kernel, stride, padding)?;
+                probe.check_gradients(y, &[(x, Tolerance::sum(kernel * kernel))])
+            }));
+        }
     }
     cases
 }
