@@ -1,4 +1,4 @@
-//! The simulator with made-up times: what a test of measuring takes for a GPU.
+//! The simulator with made-up times: what a test of measuring takes for a GPU. Tests of whole runs include this file, too.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,6 +13,8 @@ use crate::gpu::{Device, EventId, GraphId, Launch, MemoryInfo, StreamId};
 #[derive(Debug)]
 pub(crate) struct Fake {
     pub(crate) sim: Sim,
+    /// Launches outside of graphs take time and do nothing.
+    is_idle: bool,
     clock: Mutex<Clock>,
 }
 
@@ -20,6 +22,7 @@ pub(crate) struct Fake {
 struct Clock {
     now: u64,
     events: HashMap<EventId, u64>,
+    is_capturing: bool,
 }
 
 /// Nanoseconds of a launch of `kernel` on `grid` blocks: any number, but the same for every launch.
@@ -30,10 +33,9 @@ pub(crate) fn cost(kernel: &str, grid: [u32; 3]) -> u64 {
 }
 
 impl Fake {
-    /// With so many bytes of memory.
-    pub(crate) fn new(memory: u64) -> Self {
-        let sim = Sim::new(SimOptions { memory: Some(memory), ..SimOptions::strict(None) });
-        Self { sim, clock: Mutex::default() }
+    /// On a simulator with `options`; with `is_idle` launches outside of graphs take time and do nothing.
+    pub(crate) fn new(options: SimOptions, is_idle: bool) -> Self {
+        Self { sim: Sim::new(options), is_idle, clock: Mutex::default() }
     }
 
     fn clock(&self) -> MutexGuard<'_, Clock> {
@@ -75,8 +77,9 @@ impl Device for Fake {
     }
 
     fn launch(&self, stream: StreamId, launch: &Launch) -> Result<()> {
-        self.clock().now += cost(&launch.kernel, launch.grid);
-        self.sim.launch(stream, launch)
+        let mut clock = self.clock();
+        clock.now += cost(&launch.kernel, launch.grid);
+        if self.is_idle && !clock.is_capturing { Ok(()) } else { self.sim.launch(stream, launch) }
     }
 
     fn record(&self, stream: StreamId) -> Result<EventId> {
@@ -97,10 +100,12 @@ impl Device for Fake {
     }
 
     fn begin_capture(&self, stream: StreamId) -> Result<()> {
+        self.clock().is_capturing = true;
         self.sim.begin_capture(stream)
     }
 
     fn end_capture(&self, stream: StreamId) -> Result<GraphId> {
+        self.clock().is_capturing = false;
         self.sim.end_capture(stream)
     }
 

@@ -12,6 +12,8 @@ pub(crate) mod fake;
 mod tests;
 
 use std::env;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::cache::Cache;
@@ -20,7 +22,8 @@ use super::kernels;
 use super::nvrtc::cache::folder;
 use crate::error::{Error, Result};
 
-/// The environment variable that says whether a GPU's kernels are chosen by measuring: `on`, as without it, or `off`.
+/// The environment variable that says whether a GPU's kernels are chosen by measuring: `on`, as without it, or `off`; or the
+/// file of a run or of the cache whose choices are taken, and nothing is measured.
 pub const SWITCH: &str = "KD_TUNING";
 
 /// How plans choose; by default by rules of thumb. Clones share what they know and what they have chosen.
@@ -38,7 +41,7 @@ impl Tuning {
     /// For the GPU `name`: by measuring, unless the environment says otherwise.
     ///
     /// # Errors
-    /// If the environment says something else.
+    /// If the environment says something else, or names a file that cannot be read.
     pub fn of_gpu(name: &str, capability: (u32, u32)) -> Result<Self> {
         match env::var(SWITCH).as_deref() {
             Err(_) | Ok("" | "on") => {
@@ -46,8 +49,25 @@ impl Tuning {
                 Ok(Self::measured(Cache::open(folder.as_deref(), name, capability, kernels::fingerprint())))
             }
             Ok("off") => Ok(Self::default()),
-            Ok(other) => Err(Error::request(format!("{SWITCH} is {other:?}, expected \"on\" or \"off\""))),
+            Ok(path) => Self::of_file(Path::new(path)),
         }
+    }
+
+    /// As the file at `path` says, and by rules of thumb where it says nothing.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is another one.
+    fn of_file(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let fault = |reason: String| {
+            Error::request(format!("{SWITCH} is `{shown}`: {reason}"))
+                .help("expected \"on\", \"off\", or the tuning.toml of a run")
+        };
+        let text = fs::read_to_string(path).map_err(|error| fault(error.to_string()))?;
+        let choices = Choices::parse(&text, None).map_err(fault)?;
+        let cache = Cache::open(None, "", (0, 0), 0);
+        cache.add(&choices);
+        Ok(Self { measures: false, ..Self::measured(cache) })
     }
 
     /// By measuring what `cache` does not know.

@@ -111,3 +111,19 @@ fn a_piece_of_work_keeps_its_own_choices() {
     assert!(!off.is_off() && !off.measures());
     assert_eq!(off.known("a", &names).as_deref(), Some("y"));
 }
+
+#[test]
+fn the_choices_of_a_file_are_taken_and_nothing_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tuning.toml");
+    assert!(Tuning::of_file(&path).unwrap_err().to_string().starts_with("KD_TUNING is"));
+    for made_on in [None, Some("GPU")] {
+        fs::write(&path, choices(&[("a", "y")]).to_toml(made_on)).unwrap();
+        let tuning = Tuning::of_file(&path).unwrap().taken_up(Some(Choices::default()));
+        assert_eq!(tuning.known("a", &["x".into(), "y".into()]).as_deref(), Some("y"));
+        assert!(!tuning.measures() && tuning.made().is_empty());
+    }
+    fs::write(&path, "name = \"school\"").unwrap();
+    let error = Tuning::of_file(&path).unwrap_err();
+    assert_eq!(error.exit_status(), 2, "{error}");
+}

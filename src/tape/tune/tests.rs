@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::gpu::sim::SimOptions;
 use crate::gpu::tuning::fake::{Fake, cost};
 use crate::gpu::tuning::{Cache, Tuning};
 use crate::ops::conv2d::Conv2dOptions;
@@ -32,10 +33,11 @@ fn convolution(images: usize, channels: usize) -> (Tape, StateLayout) {
     (tape, layout)
 }
 
-const MEMORY: u64 = 8 << 20;
+/// Bytes of memory, a quarter of which holds what is measured.
+const ENOUGH: u64 = 8 << 20;
 
-fn device() -> Arc<Fake> {
-    Arc::new(Fake::new(MEMORY))
+fn device(memory: u64) -> Arc<Fake> {
+    Arc::new(Fake::new(SimOptions { memory: Some(memory), ..SimOptions::strict(None) }, false))
 }
 
 fn measured(folder: &Path, kernels: u64) -> Tuning {
@@ -61,7 +63,7 @@ fn total(choices: &Choices) -> u64 {
 #[test]
 fn the_fastest_variant_is_taken_and_found_again() {
     let folder = tempfile::tempdir().unwrap();
-    let (tuning, gpu) = (measured(folder.path(), 1), device());
+    let (tuning, gpu) = (measured(folder.path(), 1), device(ENOUGH));
     let tuned = plan(&gpu, &tuning);
     assert!(gpu.sim.calls().launches > 0);
     let choices = tuning.made();
@@ -79,7 +81,7 @@ fn the_fastest_variant_is_taken_and_found_again() {
     assert_eq!(tuned.kernels().collect::<Vec<_>>(), kernels);
 
     // Another process, the same kernels: nothing is measured.
-    let (again, gpu) = (measured(folder.path(), 1), device());
+    let (again, gpu) = (measured(folder.path(), 1), device(ENOUGH));
     assert_eq!(plan(&gpu, &again).kernels().collect::<Vec<_>>(), kernels);
     assert_eq!((gpu.sim.calls().launches, again.made()), (0, choices.clone()));
     // A second plan of the same process.
@@ -87,7 +89,7 @@ fn the_fastest_variant_is_taken_and_found_again() {
     assert_eq!(gpu.sim.calls().launches, 0);
 
     // Other kernels: everything is.
-    let (anew, gpu) = (measured(folder.path(), 2), device());
+    let (anew, gpu) = (measured(folder.path(), 2), device(ENOUGH));
     plan(&gpu, &anew);
     assert!(gpu.sim.calls().launches > 0);
     assert_eq!(anew.made(), choices, "the times are the same");
@@ -95,7 +97,7 @@ fn the_fastest_variant_is_taken_and_found_again() {
 
 #[test]
 fn what_a_run_has_chosen_it_takes_again() {
-    let (usual, gpu) = (launches(&Choices::default()), device());
+    let (usual, gpu) = (launches(&Choices::default()), device(ENOUGH));
     // Of each the last one, whatever its time.
     let mut last = Choices::default();
     for Variants { key, names } in tape().0.variants() {
@@ -122,7 +124,7 @@ fn what_a_run_has_chosen_it_takes_again() {
 #[test]
 fn without_room_to_measure_rules_of_thumb_answer_and_nothing_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let (tuning, gpu) = (measured(folder.path(), 1), Arc::new(Fake::new(400 << 10)));
+    let (tuning, gpu) = (measured(folder.path(), 1), device(400 << 10));
     let (tape, layout) = tape();
     let plan = Plan::with(&Processor::Gpu(gpu.clone(), tuning.clone()), &tape, &layout, Lanes::Sequential).unwrap();
     let kernels: Vec<String> = launches(&Choices::default()).into_iter().map(|launch| launch.kernel).collect();
