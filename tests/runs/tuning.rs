@@ -16,7 +16,8 @@ use kd_engine::train::stop::Stop;
 use crate::fake::Fake;
 use crate::school::{School, assert_same};
 
-/// One epoch in small batches; few models, so that kernels differ in what they are given and not in number.
+/// One epoch, few models. By the made-up times the weight gradient of their depthwise layer is cut into other chunks than by
+/// the rule of thumb, so that its sums are rounded otherwise.
 fn config(school: &School) -> Config {
     let model = |name: &str| format!("'{}:{name}'", school.path("models.toml").display());
     let (narrow, wide) = (model("narrow"), model("wide"));
