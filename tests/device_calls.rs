@@ -35,7 +35,7 @@ fn steps_between_logging_points_are_one_replay_each_and_nothing_else() {
     let overrides = Overrides { sets, epochs: Some(2), seeds: Some(vec![1, 2]) };
     let config = Config::load(school.path("school.toml").to_str(), &overrides).unwrap();
     let device = Arc::new(Sim::new(SimOptions::default()));
-    let processor = Processor::Gpu(device.clone());
+    let processor = Processor::of(device.clone());
     let run = Run::prepare(config, &processor).unwrap();
     // Calls up to each step's end, with the learners of its stage.
     let mut seen: Vec<(usize, usize, Calls)> = Vec::new();

@@ -68,7 +68,7 @@ impl Classroom {
         let mut config = self.config.train.clone();
         config.batch_size = 4;
         let augmentation = Augmentation { crop_padding: 1, flip: true };
-        let processor = Processor::Gpu(device);
+        let processor = Processor::of(device);
         let design = Design::new(
             &processor,
             &self.material,
@@ -151,7 +151,7 @@ fn of_preset(name: &str, pretrain: bool, options: SimOptions) -> Design {
     let device: Arc<dyn Device> = Arc::new(Sim::new(options));
     let augmentation = Augmentation { crop_padding: 2, flip: true };
     let teachers = config.classroom.teachers.len();
-    let processor = Processor::Gpu(device);
+    let processor = Processor::of(device);
     Design::new(&processor, &material, &train, augmentation, &[1], enrolments, mentors, teachers).unwrap()
 }
 

@@ -332,7 +332,7 @@ fn simulator_passes() {
     for file in cases().into_iter().filter(chosen) {
         let case = Case::read(&file).unwrap();
         let sim: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
-        let report = check(&case, &Overrides::default(), &Processor::Gpu(sim)).unwrap();
+        let report = check(&case, &Overrides::default(), &Processor::of(sim)).unwrap();
         if case.compute == DType::F64 {
             assert!(!report.judged(), "{}", file.display());
             unjudged += 1;

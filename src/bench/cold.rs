@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_launch_is_timed_without_what_empties_the_cache() {
         let device: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
-        let processor = Processor::Gpu(device.clone());
+        let processor = Processor::of(device.clone());
         assert!(Cold::on(&Processor::Cpu, 4096).unwrap().is_none());
         let case =
             crate::ops::workloads::workloads(2).into_iter().find(|case| case.name == "add: 32x32x16 f32").unwrap();
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn steps_are_timed_between_their_ends() {
         let device: Arc<dyn Device> = Arc::new(Sim::new(SimOptions::default()));
-        let cold = Cold::on(&Processor::Gpu(device.clone()), 4096).unwrap().unwrap();
+        let cold = Cold::on(&Processor::of(device.clone()), 4096).unwrap().unwrap();
         let mut steps = 0;
         let times = Times::on_device(Duration::ZERO, &*device, || {
             steps += 1;

@@ -65,7 +65,7 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine, precision: Precisio
 
 /// Bytes of all tensors that an operation reads and writes; of the data set and the clock's tables, only what it takes.
 pub fn bytes(operation: &str, signature: &Signature) -> u64 {
-    let Signature { inputs, outputs } = signature;
+    let Signature { inputs, outputs, .. } = signature;
     let count = |tensors: &[(crate::tensor::DType, crate::tensor::Shape)]| -> u64 {
         tensors.iter().map(|(dtype, shape)| (dtype.size() * shape.count()) as u64).sum()
     };

@@ -116,7 +116,7 @@ fn examine(
         verdicts = cases.par_iter().map(one).collect::<Result<_>>()?;
         findings = golden::examine_all(&values, simulated)?;
     } else {
-        let Processor::Gpu(gpu) = device.open()? else { unreachable!("the CPU was refused above") };
+        let Processor::Gpu(gpu, _) = device.open()? else { unreachable!("the CPU was refused above") };
         name = gpu.name().to_string();
         let one = |case: &Case| doctor::examine(case, seed, |_| Ok(gpu.clone()));
         verdicts = cases.iter().map(one).collect::<Result<_>>()?;

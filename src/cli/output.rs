@@ -1,5 +1,6 @@
 //! Results go to stdout, everything else to stderr.
 
+use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use comfy_table::{Table, presets};
@@ -65,9 +66,10 @@ pub fn print_error(error: &Error) {
     let _ = io::stderr().lock().write_all(text.trim_start().as_bytes());
 }
 
-/// Shows warnings on stderr as lines of their own; `RUST_LOG` asks for more or less.
+/// Shows warnings on stderr as lines of their own, and when kernels are measured; `RUST_LOG` asks for more or less.
 pub fn show_warnings() {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    let asked = env::var("RUST_LOG").unwrap_or_else(|_| "warn,kd_engine::tape::tune=info".into());
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).parse_lossy(asked);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     lines.with_ansi(io::stderr().is_terminal()).without_time().with_target(false).init();
 }

@@ -10,6 +10,8 @@ pub mod golden;
 mod machine;
 pub mod mutation;
 mod run;
+#[cfg(test)]
+mod variants;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

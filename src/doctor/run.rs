@@ -49,8 +49,13 @@ impl Recorded {
     /// # Errors
     /// If it cannot be recorded.
     pub fn on_device(case: &Case, seed: u64, device: &Arc<dyn Device>) -> Result<Self> {
+        Self::on(case, seed, Processor::of(device.clone()))
+    }
+
+    /// As [`Recorded::on_device`], with kernels that are chosen as `processor` says.
+    pub(super) fn on(case: &Case, seed: u64, processor: Processor) -> Result<Self> {
         let tape = Tape::with_storage(DType::F32, case.storage.dtype());
-        Self::new(case, seed, tape, Processor::Gpu(device.clone()))
+        Self::new(case, seed, tape, processor)
     }
 
     fn new(case: &Case, seed: u64, mut tape: Tape, processor: Processor) -> Result<Self> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Processor;
 use super::driver::Driver;
 use super::sim::{Sim, SimOptions};
+use super::tuning::Tuning;
 use crate::config::DeviceRequest;
 use crate::error::Result;
 
@@ -17,14 +18,20 @@ impl DeviceRequest {
         Ok(match self {
             Self::Cpu => Processor::Cpu,
             Self::Auto => match Driver::open(0) {
-                Ok(driver) => Processor::Gpu(Arc::new(driver)),
+                Ok(driver) => tuned(driver)?,
                 Err(reason) => {
                     tracing::debug!("no GPU is used: {reason}");
                     Processor::Cpu
                 }
             },
-            Self::Cuda(ordinal) => Processor::Gpu(Arc::new(Driver::open(ordinal)?)),
-            Self::Sim => Processor::Gpu(Arc::new(Sim::new(SimOptions::from_environment()?))),
+            Self::Cuda(ordinal) => tuned(Driver::open(ordinal)?)?,
+            Self::Sim => Processor::of(Arc::new(Sim::new(SimOptions::from_environment()?))),
         })
     }
+}
+
+/// A GPU whose kernels are chosen by measuring, unless the user wants it otherwise.
+fn tuned(driver: Driver) -> Result<Processor> {
+    let tuning = Tuning::of_gpu(&driver.gpu().name, driver.gpu().capability)?;
+    Ok(Processor::Gpu(Arc::new(driver), tuning))
 }

@@ -44,10 +44,10 @@ pub fn replay(case: &Case, float: DType, processor: &Processor) -> Result<Answer
 pub fn check(case: &Case, overrides: &Overrides, processor: &Processor) -> Result<Report> {
     let dtypes = match (overrides.dtype, processor) {
         (None, Processor::Cpu) => vec![DType::F64, DType::F32],
-        (None, Processor::Gpu(_)) => vec![DType::F32],
+        (None, Processor::Gpu(..)) => vec![DType::F32],
         (Some(dtype), Processor::Cpu) => vec![dtype],
-        (Some(DType::F32), Processor::Gpu(_)) => vec![DType::F32],
-        (Some(dtype), Processor::Gpu(_)) => {
+        (Some(DType::F32), Processor::Gpu(..)) => vec![DType::F32],
+        (Some(dtype), Processor::Gpu(..)) => {
             return Err(Error::request(format!("{processor} computes in f32, not in {dtype}"))
                 .help("leave --dtype out, or --dtype f32, or --device cpu"));
         }

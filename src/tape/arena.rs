@@ -26,7 +26,7 @@ impl Arena {
     pub fn on(processor: &Processor, bytes: usize) -> Result<Self> {
         Ok(match processor {
             Processor::Cpu => Self::new(bytes),
-            Processor::Gpu(device) => Self::Gpu(Buffer::new(device, bytes, "the arena")?),
+            Processor::Gpu(device, _) => Self::Gpu(Buffer::new(device, bytes, "the arena")?),
         })
     }
 

@@ -88,6 +88,7 @@ pub struct Launcher<'a> {
     pub(super) outputs: &'a [Slot],
     pub(super) workspace: Slot,
     pub(super) in_place: Option<(usize, usize)>,
+    pub(super) variant: usize,
     pub(super) launches: Vec<Launch>,
     pub(super) constants: Vec<Vec<u8>>,
     pub(super) tables: Vec<Vec<Argument>>,
@@ -128,6 +129,11 @@ impl Launcher<'_> {
     /// equal.
     pub fn is_in_place(&self) -> bool {
         self.in_place.is_some()
+    }
+
+    /// Which of [`super::Operation::variants`] was chosen; 0 where there are none.
+    pub fn variant(&self) -> usize {
+        self.variant
     }
 
     /// A pointer to an input, to be read. An input that is one buffer with an output is read through the same address.

@@ -20,6 +20,7 @@ mod place;
 mod plan;
 mod program;
 mod state;
+mod tune;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub use arena::Arena;
 pub use frame::Frame;
 pub use launcher::{Argument, Launch, Launcher, Place};
-pub use operation::{Operation, Signature};
+pub use operation::{Operation, Signature, Variants};
 pub use order::Lanes;
 pub use plan::{OpTime, Plan, Shown, launches};
 pub use state::{State, StateId, StateLayout};

@@ -14,6 +14,17 @@ pub struct Signature {
     pub inputs: Vec<(DType, Shape)>,
     /// Of each output.
     pub outputs: Vec<(DType, Shape)>,
+    /// Which of [`Operation::variants`] a GPU takes; 0 where there are none.
+    pub variant: usize,
+}
+
+/// The ways in which a GPU can do a node's work. They differ in speed, and their results in rounding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variants {
+    /// What the work is, for tables and people: pass, kernels, element type, shapes. Nodes with equal keys have equal names.
+    pub key: String,
+    /// A name for each, no two equal. The first is what a rule of thumb takes.
+    pub names: Vec<String>,
 }
 
 /// One kind of work on a tape. Everything about it stands in one directory, `ops/<op>/`.
@@ -72,6 +83,13 @@ pub trait Operation: Debug + Send + Sync {
 
     /// Does the work on the CPU.
     fn run(&self, frame: &Frame<'_>);
+
+    /// The ways in which a GPU can do it, of which the plan takes one; it is then found in [`Signature::variant`] and
+    /// [`Launcher::variant`]. `None`: there is one way.
+    fn variants(&self, signature: &Signature) -> Option<Variants> {
+        let _ = signature;
+        None
+    }
 
     /// Bytes of scratch memory that one run on a GPU needs; their content is undefined at the start.
     fn gpu_workspace(&self, signature: &Signature) -> usize {

@@ -10,8 +10,10 @@ use super::frame::{Region, Slot};
 use super::order::{Lanes, Order};
 use super::place::Placement;
 use super::program::Program;
+use super::tune;
 use super::{Arena, Frame, Home, Launch, Launcher, Operation, Signature, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::{Error, Result};
+use crate::gpu::tuning::Choices;
 use crate::gpu::{self, Processor};
 use crate::tensor::{DType, Plain, Shape};
 
@@ -23,6 +25,7 @@ pub(super) struct Step {
     outputs: Box<[Slot]>,
     workspace: Slot,
     in_place: Option<(usize, usize)>,
+    variant: usize,
     lane: u32,
 }
 
@@ -82,7 +85,8 @@ impl Plan {
     }
 
     /// Plans `tape` for `processor`; work whose results nobody reads is left out. On a GPU the lanes overlap if the arena
-    /// that this takes fits into its memory, with all state; otherwise they run one after the other.
+    /// that this takes fits into its memory, with all state; otherwise they run one after the other. What its tuning does
+    /// not know yet is measured first.
     ///
     /// # Errors
     /// If the processor cannot do it: bf16 on the CPU, an operation without a kernel for its types, or on a GPU a tensor of
@@ -108,16 +112,24 @@ impl Plan {
         if !on_gpu && tape.storage() == DType::BF16 {
             return Err(Error::failed("the CPU does not compute in bf16"));
         }
-        Self::planned(on_gpu, tape, layout, if on_gpu { lanes } else { Lanes::Sequential })
+        let choices = tune::choices(processor, tape, &needed(tape))?;
+        Self::planned(on_gpu, &choices, tape, layout, if on_gpu { lanes } else { Lanes::Sequential })
     }
 
-    fn planned(on_gpu: bool, tape: &Tape, layout: &StateLayout, lanes: Lanes) -> Result<Self> {
-        let alive = needed(tape);
-        let nodes: Vec<usize> = (0..tape.nodes.len()).filter(|index| alive[*index]).collect();
+    /// A plan of kernels that are chosen as `choices` says.
+    pub(super) fn planned(
+        on_gpu: bool,
+        choices: &Choices,
+        tape: &Tape,
+        layout: &StateLayout,
+        lanes: Lanes,
+    ) -> Result<Self> {
+        let nodes = needed(tape);
+        let signatures: Vec<Signature> = nodes.iter().map(|index| tune::signature(tape, *index, choices)).collect();
         let order = Order::new(tape, &nodes, lanes);
         let placement = Placement::new(tape, &nodes, &order, on_gpu, |step| {
-            let (op, signature) = (&tape.nodes[nodes[step]].op, signature(tape, nodes[step]));
-            if on_gpu { op.gpu_workspace(&signature) } else { op.workspace(&signature) }
+            let (op, signature) = (&tape.nodes[nodes[step]].op, &signatures[step]);
+            if on_gpu { op.gpu_workspace(signature) } else { op.workspace(signature) }
         });
         let slot = |id: ValueId| {
             let value = tape.value(id);
@@ -140,6 +152,7 @@ impl Plan {
                 outputs,
                 workspace: Slot { region: Region::Arena, offset, dtype: DType::U8, shape: Shape::from([bytes]) },
                 in_place: placement.in_place(step),
+                variant: signatures[step].variant,
                 lane: node.lane,
             }
         };
@@ -258,6 +271,11 @@ impl Plan {
         self.program.as_ref().map_or(0, Program::depth)
     }
 
+    #[cfg(test)]
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
     fn check(&self, arena: &Arena) {
         assert!(arena.bytes() >= self.bytes, "the arena has {} bytes, the plan needs {}", arena.bytes(), self.bytes);
     }
@@ -305,7 +323,7 @@ impl Plan {
 impl Step {
     fn signature(&self) -> Signature {
         let describe = |slots: &[Slot]| slots.iter().map(|slot| (slot.dtype, slot.shape)).collect();
-        Signature { inputs: describe(&self.inputs), outputs: describe(&self.outputs) }
+        Signature { inputs: describe(&self.inputs), outputs: describe(&self.outputs), variant: self.variant }
     }
 
     /// The kernels that do it on a GPU.
@@ -316,6 +334,7 @@ impl Step {
             outputs: &self.outputs,
             workspace: self.workspace,
             in_place: self.in_place,
+            variant: self.variant,
             launches: Vec::new(),
             constants: Vec::new(),
             tables: Vec::new(),
@@ -339,12 +358,12 @@ impl Step {
     }
 }
 
-/// The launches of a tape on a GPU, in order, without one.
+/// The launches of a tape on a GPU, in order, without one: by rules of thumb.
 ///
 /// # Errors
 /// If an operation has no kernel for its types or shapes.
 pub fn launches(tape: &Tape, layout: &StateLayout) -> Result<Vec<Launch>> {
-    let plan = Plan::planned(true, tape, layout, Lanes::Sequential)?;
+    let plan = Plan::planned(true, &Choices::default(), tape, layout, Lanes::Sequential)?;
     Ok(plan.program.map_or_else(Vec::new, Program::into_launches))
 }
 
@@ -363,8 +382,8 @@ fn countable(tape: &Tape) -> Result<()> {
     }
 }
 
-/// Which nodes lead to something that is kept or written to state.
-fn needed(tape: &Tape) -> Vec<bool> {
+/// The nodes that lead to something that is kept or written to state.
+fn needed(tape: &Tape) -> Vec<usize> {
     let mut wanted = vec![false; tape.values.len()];
     for id in &tape.kept {
         wanted[tape.root(*id).index()] = true;
@@ -378,7 +397,7 @@ fn needed(tape: &Tape) -> Vec<bool> {
             }
         }
     }
-    alive
+    (0..tape.nodes.len()).filter(|index| alive[*index]).collect()
 }
 
 /// State that `nodes` write.
@@ -392,10 +411,4 @@ fn written(tape: &Tape, nodes: &[usize]) -> Vec<StateId> {
     written.sort_unstable();
     written.dedup();
     written
-}
-
-fn signature(tape: &Tape, index: usize) -> Signature {
-    let describe = |ids: &[ValueId]| ids.iter().map(|id| (tape.dtype(*id), tape.shape(*id))).collect();
-    let node = &tape.nodes[index];
-    Signature { inputs: describe(&node.inputs), outputs: describe(&node.outputs) }
 }

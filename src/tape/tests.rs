@@ -69,7 +69,7 @@ fn lanes_read_and_update_state_in_recorded_order() {
     let expected: Vec<Vec<f32>> = (0..6u8).map(|updates| vec![f32::from(updates); 200]).collect();
     assert_eq!(run(&Processor::Cpu, Lanes::Overlapping), expected);
     for seed in 0..10 {
-        let sim = Processor::Gpu(Arc::new(Sim::new(SimOptions::strict(Some(seed)))));
+        let sim = Processor::of(Arc::new(Sim::new(SimOptions::strict(Some(seed)))));
         assert_eq!(run(&sim, Lanes::Overlapping), expected, "seed {seed}");
         assert_eq!(run(&sim, Lanes::Sequential), expected, "seed {seed}");
     }
@@ -129,7 +129,7 @@ fn a_view_of_another_count_is_refused() {
 #[test]
 fn tensors_that_kernels_cannot_count_are_refused() {
     let device = std::sync::Arc::new(crate::gpu::sim::Sim::new(crate::gpu::sim::SimOptions::default()));
-    let processor = crate::gpu::Processor::Gpu(device);
+    let processor = crate::gpu::Processor::of(device);
     let plan = |count: usize| {
         let mut layout = StateLayout::new();
         let id = layout.declare("x", DType::F32, [1 << 10, count]);

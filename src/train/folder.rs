@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use super::durable::{ASIDE, replace_file, sync_folder};
 use super::log::LineLog;
 use super::records::Summary;
+use crate::gpu::tuning::Choices;
 use crate::{Error, Result};
 
 /// The resolved config; what makes a folder a run's folder.
 pub const CONFIG: &str = "config.toml";
+/// Which kernels a GPU took where several do the same work; none where it went by rules of thumb.
+pub const TUNING: &str = "tuning.toml";
 /// One line per model and epoch.
 pub const METRICS: &str = "metrics.jsonl";
 /// One line per method, epoch and mentor.
@@ -102,6 +105,33 @@ impl RunFolder {
     /// It cannot be written.
     pub fn write_config(&self, text: &str) -> Result<()> {
         self.write(CONFIG, text)
+    }
+
+    /// Saves which kernels plans have chosen, if any, so that whoever takes up the run takes the same ones.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_choices(&self, choices: &Choices) -> Result<()> {
+        let text = choices.to_toml(None);
+        let is_new = || fs::read_to_string(self.path.join(TUNING)).ok().is_none_or(|old| old != text);
+        if choices.is_empty() || !is_new() { Ok(()) } else { self.write(TUNING, &text) }
+    }
+
+    /// The choices that were saved; `None`: the run went by rules of thumb.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn choices(&self) -> Result<Option<Choices>> {
+        let path = self.path.join(TUNING);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|error| Error::reading(&path, error))?,
+        };
+        let fault = |reason| {
+            Error::request(format!("{}: {reason}", path.display()))
+                .help("the run cannot go on as it began without the choices of kernels in this file")
+        };
+        Choices::parse(&text, None).map(Some).map_err(fault)
     }
 
     /// Saves the summary.

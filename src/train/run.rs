@@ -21,6 +21,7 @@ use crate::config::{Config, TrainConfig};
 use crate::distill::cross_entropy;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
+use crate::gpu::tuning::Choices;
 use crate::host;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
@@ -126,7 +127,8 @@ impl Run {
     /// If a model cannot take the images, or weights do not fit.
     pub fn with_material(config: Config, material: Material, processor: &Processor) -> Result<Self> {
         let lineup = Lineup::new(&config.classroom, &material)?;
-        let processor = processor.clone();
+        // What other runs of this process have chosen is not this one's.
+        let processor = processor.taken_up(Some(Choices::default()));
         Ok(Self { processor, config, material, lineup })
     }
 
@@ -190,7 +192,7 @@ impl Run {
     /// If something cannot be written, a number is not finite, or the run was stopped.
     pub fn start(self, out: Option<&Path>, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
         let course = self.course(None)?;
-        let session = Session::create(out, &self.config)?;
+        let session = Session::create(out, &self.config, &self.processor.choices())?;
         self.train(session, None, course, stop, observe)
     }
 
@@ -203,7 +205,8 @@ impl Run {
         let path = folder.path().display().to_string();
         let config = Config::load(Some(&format!("{path}/config.toml")), &Default::default())?;
         let (session, position) = Session::resume(folder, &config)?;
-        let run = Self::prepare(config, processor)?;
+        let mut run = Self::prepare(config, processor)?;
+        run.processor = processor.taken_up(session.folder.choices()?);
         let course = run.course(position.as_ref())?;
         run.train(session, position, course, stop, observe)
     }
@@ -252,7 +255,7 @@ impl Run {
         // Stages of one phase differ by their seed only.
         for plan in stages {
             if seen != Some(plan.phase) {
-                let planned = self.design(plan, self.stage_config(plan.phase))?.memory().bytes();
+                let planned = self.design(&self.processor, plan, self.stage_config(plan.phase))?.memory().bytes();
                 if let Some(available) = self.available_bytes()?.filter(|available| planned as u64 > *available) {
                     return Ok(Err(Misfit { plan: plan.clone(), planned: planned as u64, available }));
                 }
@@ -269,7 +272,7 @@ impl Run {
         let config = self.stage_config(plan.phase);
         let with_batch = |batch_size| {
             let config = TrainConfig { batch_size, ..config.clone() };
-            Ok(self.design(plan, &config)?.memory().bytes() as u64)
+            Ok(self.design(&self.processor.as_known(), plan, &config)?.memory().bytes() as u64)
         };
         let fits = room::largest(config.batch_size, *available, with_batch)?;
         Ok(room::too_large(plan.phase, plan.seeds.len(), config.batch_size, *planned, *available, fits))
@@ -311,6 +314,7 @@ impl Run {
         }
         for (number, plan) in stages.iter().enumerate().skip(first) {
             let mut stage = self.record(plan)?;
+            session.folder.write_choices(&self.processor.choices())?;
             // Taken, so that the checkpoint's tensors do not stay in memory.
             let done = match position.take() {
                 Some(position) => {
@@ -358,11 +362,11 @@ impl Run {
 
     /// Records, plans and allocates a stage.
     fn record(&self, plan: &StagePlan) -> Result<Stage> {
-        self.design(plan, self.stage_config(plan.phase))?.allocate(&self.material)
+        self.design(&self.processor, plan, self.stage_config(plan.phase))?.allocate(&self.material)
     }
 
-    /// Records and plans a stage that is trained as `config` says.
-    fn design(&self, plan: &StagePlan, config: &TrainConfig) -> Result<Design> {
+    /// Records and plans a stage that is trained on `processor` as `config` says.
+    fn design(&self, processor: &Processor, plan: &StagePlan, config: &TrainConfig) -> Result<Design> {
         let augment = &self.config.data.augment;
         let augmentation = Augmentation { crop_padding: augment.crop_padding as usize, flip: augment.flip };
         let lineup = &self.lineup;
@@ -388,8 +392,7 @@ impl Run {
                 (enrolments.collect(), lineup.mentors.iter().map(|m| (m.role.clone(), m.network.clone())).collect())
             }
         };
-        let Self { processor, material, .. } = self;
-        Design::new(processor, material, config, augmentation, &plan.seeds, enrolments, mentors, lineup.teachers)
+        Design::new(processor, &self.material, config, augmentation, &plan.seeds, enrolments, mentors, lineup.teachers)
     }
 
     fn stage_config(&self, phase: Phase) -> &TrainConfig {

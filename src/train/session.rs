@@ -12,6 +12,7 @@ use super::results::ModelResult;
 use super::stage::Stage;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::gpu::tuning::Choices;
 use crate::tape::StateId;
 use crate::tensor::DType;
 
@@ -48,13 +49,15 @@ pub struct Position {
 }
 
 impl Session {
-    /// Starts a new run in `out`, or in the next free folder.
+    /// Starts a new run in `out`, or in the next free folder. Its plans have made `choices`.
     ///
     /// # Errors
     /// If the folder cannot be made.
-    pub fn create(out: Option<&Path>, config: &Config) -> Result<Self> {
+    pub fn create(out: Option<&Path>, config: &Config, choices: &Choices) -> Result<Self> {
         let folder = RunFolder::create(out, &config.name)?;
         let text = config.to_toml();
+        // Before the config, which makes it a run that can be taken up.
+        folder.write_choices(choices)?;
         folder.write_config(&text)?;
         Self::open(folder, config, text)
     }

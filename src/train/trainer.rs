@@ -65,7 +65,7 @@ impl Trainer<'_> {
                     observe(&running(stage)?);
                 }
                 if stops {
-                    self.save(stage, finished, true, observe)?;
+                    self.save(stage, finished, !saves, observe)?;
                     return Err(stopped(self.session.folder.path(), finished));
                 }
                 if saves {

@@ -442,7 +442,7 @@ CUresult cuEventRecord(event* e, stream* s) {
 CUresult cuEventElapsedTime(float* milliseconds, event* from, event* to) {
     BEGIN_IN_CONTEXT;
     if (!from->alive || !to->alive || !from->by || from->by != to->by) return INVALID_HANDLE;
-    if (from->captured_on || to->captured_on) return INVALID_HANDLE;
+    if (from->captured || to->captured) return INVALID_HANDLE;
     if (to->by->done < to->position) return NOT_READY;
     *milliseconds = (float)(to->position - from->position) * 0.5e-3f;
     return SUCCESS;

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -97,6 +98,15 @@ pub fn sources() -> &'static [Source] {
         let source = |source: &EmbeddedSource| Source { name: source.name.to_string(), text: text(source.text) };
         EMBEDDED.sources.iter().map(source).collect()
     })
+}
+
+/// A number that changes with the sources, with the compiler of what is embedded, and with the version of this engine, which
+/// launches them.
+pub fn fingerprint() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (env!("CARGO_PKG_VERSION"), nvrtc_version()).hash(&mut hasher);
+    sources().iter().for_each(|source| (&source.name, &source.text).hash(&mut hasher));
+    hasher.finish()
 }
 
 /// The kernel files' names without `.cu`, also where they were not compiled.

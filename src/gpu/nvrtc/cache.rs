@@ -15,9 +15,9 @@ use flate2::write::ZlibEncoder;
 /// The environment variable that names the folder for what can be made again.
 pub const FOLDER: &str = "KD_CACHE_DIR";
 
-/// Where compiled kernels are kept: in `KD_CACHE_DIR`; else in the engine's part of the user's cache folder (XDG Base
+/// Where `what` (`kernels`, `tuning`) is kept: in `KD_CACHE_DIR`; else in the engine's part of the user's cache folder (XDG Base
 /// Directory Specification; `%LOCALAPPDATA%` on Windows). `None` where none of these is set.
-pub fn folder() -> Option<PathBuf> {
+pub fn folder(what: &str) -> Option<PathBuf> {
     let path = |name: &str| env::var_os(name).map(PathBuf::from);
     // The specification has relative paths ignored.
     let of_user = path("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| match cfg!(windows) {
@@ -27,7 +27,7 @@ pub fn folder() -> Option<PathBuf> {
     path(FOLDER)
         .filter(|path| !path.as_os_str().is_empty())
         .or_else(|| of_user.map(|folder| folder.join("kd-engine")))
-        .map(|folder| folder.join("kernels"))
+        .map(|folder| folder.join(what))
 }
 
 /// What is kept under `name`, if it is whole.

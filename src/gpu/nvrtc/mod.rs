@@ -157,7 +157,7 @@ fn here() -> Result<&'static Compiler, String> {
     static COMPILER: OnceLock<Result<Compiler, String>> = OnceLock::new();
     let opened = COMPILER.get_or_init(|| {
         let nvrtc = search::find().and_then(|places| Nvrtc::open_first(&places))?;
-        Ok(Compiler { nvrtc, cache: cache::folder() })
+        Ok(Compiler { nvrtc, cache: cache::folder("kernels") })
     });
     opened.as_ref().map_err(Clone::clone)
 }

@@ -1,5 +1,7 @@
 //! The shape of a convolution.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 
 /// The shape of a two-dimensional convolution over activations `[N, H, W, C]` with weights `[KH, KW, C/groups, K]`.
@@ -26,6 +28,19 @@ pub struct Conv2dGeometry {
     pub dilation: [usize; 2],
     /// Independent groups that channels are cut into.
     pub groups: usize,
+}
+
+impl fmt::Display for Conv2dGeometry {
+    /// `64x32x32x16 3x3x16x32 stride 1x1 padding 1x1 dilation 1x1 groups 1`: the input, the weights.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { batch, height, width, in_channels, out_channels, kernel, stride, padding, dilation, groups } = self;
+        let per_group = self.channels_per_group();
+        write!(f, "{batch}x{height}x{width}x{in_channels} {}x{}x{per_group}x{out_channels}", kernel[0], kernel[1])?;
+        for (name, [rows, columns]) in [("stride", stride), ("padding", padding), ("dilation", dilation)] {
+            write!(f, " {name} {rows}x{columns}")?;
+        }
+        write!(f, " groups {groups}")
+    }
 }
 
 impl Conv2dGeometry {

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ops::batch_norm::{BatchNormOptions, BatchNormState, cpu};
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Launcher, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Signature, Tape, ValueId, Variants};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -107,6 +107,10 @@ impl Operation for Normalised {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => self.run_on::<T>(frame));
+    }
+
+    fn variants(&self, signature: &Signature) -> Option<Variants> {
+        Some(cuda::variants(cuda::Pass::Fprop, self.name(), &self.geometry, self.tf32, signature))
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {

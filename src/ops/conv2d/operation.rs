@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Conv2dGeometry, DgradPlan, FpropPlan, WgradPlan, cuda};
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId, Variants};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -191,6 +191,10 @@ impl Operation for Conv2d {
         cuda::statistics(&self.geometry, dtype)
     }
 
+    fn variants(&self, signature: &Signature) -> Option<Variants> {
+        Some(cuda::variants(cuda::Pass::Fprop, self.name(), &self.geometry, self.tf32, signature))
+    }
+
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
         cuda::fprop(launcher, &self.geometry, self.tf32, cuda::Besides::of_convolution(launcher))
     }
@@ -222,6 +226,10 @@ impl Operation for Conv2dDgrad {
         });
     }
 
+    fn variants(&self, signature: &Signature) -> Option<Variants> {
+        Some(cuda::variants(cuda::Pass::Dgrad, self.name(), &self.geometry, self.tf32, signature))
+    }
+
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
         cuda::dgrad(launcher, &self.geometry, self.tf32)
     }
@@ -248,8 +256,12 @@ impl Operation for Conv2dWgrad {
         });
     }
 
+    fn variants(&self, signature: &Signature) -> Option<Variants> {
+        Some(cuda::variants(cuda::Pass::Wgrad, self.name(), &self.geometry, self.tf32, signature))
+    }
+
     fn gpu_workspace(&self, signature: &Signature) -> usize {
-        cuda::wgrad_workspace(&self.geometry, float(signature), self.tf32, signature.outputs.len() > 1)
+        cuda::wgrad_workspace(&self.geometry, self.tf32, signature)
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Depthwise convolutions: `kernels/conv_depthwise.cu`.
 
+use std::fmt;
+
 use super::super::Conv2dGeometry;
-use super::{Besides, ConvShape, NULL, Split, optional, phases};
-use crate::tape::{Argument, Launcher};
+use super::{Besides, Chunked, ConvShape, NULL, Split, optional, phases, usual_first};
+use crate::tape::Launcher;
 
 /// Threads of a block, forward and backward.
 const THREADS: usize = 128;
@@ -102,29 +104,45 @@ pub(super) fn dgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     launcher.launch(format!("conv_depthwise_dgrad_{dtype}"), grid, THREADS as u32, arguments);
 }
 
-/// How many packs of channels a block of the weight gradient has side by side: as many as leave the fewest idle.
-fn across(packs: usize) -> usize {
-    [32, 16, 8, 4].into_iter().min_by_key(|across| packs.next_multiple_of(*across)).expect("there are widths")
+/// How many packs of channels a block of the weight gradient has side by side.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Across(usize);
+
+impl fmt::Display for Across {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} packs", self.0)
+    }
 }
 
-/// Tiles of the weight gradient: of packs of channels, of taps (and the bias).
-fn tiles(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> [usize; 2] {
-    let packs = geometry.in_channels.div_ceil(lanes);
-    let taps = geometry.kernel[0] * geometry.kernel[1] + usize::from(with_bias);
-    [packs.div_ceil(across(packs)), taps.div_ceil(TAPS)]
+impl Across {
+    const ALL: [Self; 4] = [Self(32), Self(16), Self(8), Self(4)];
+
+    /// As many as leave the fewest of `packs` idle.
+    fn fewest_idle(packs: usize) -> Self {
+        Self::ALL.into_iter().min_by_key(|across| packs.next_multiple_of(across.0)).expect("there are widths")
+    }
+
+    /// Tiles of the weight gradient: of packs of channels, of taps (and the bias).
+    fn tiles(self, geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> [usize; 2] {
+        let taps = geometry.kernel[0] * geometry.kernel[1] + usize::from(with_bias);
+        [geometry.in_channels.div_ceil(lanes).div_ceil(self.0), taps.div_ceil(TAPS)]
+    }
 }
 
-pub(super) fn split(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> Split {
-    let [down, nines] = tiles(geometry, lanes, with_bias);
-    let step = WGRAD_THREADS / across(geometry.in_channels.div_ceil(lanes));
-    Split::new(geometry, with_bias, down * nines, 4 * step, step)
+/// The ways to make the weight gradient with `lanes` channels to a pack, the usual one first.
+pub(super) fn wgrads(geometry: &Conv2dGeometry, lanes: usize, with_bias: bool) -> Vec<Chunked<Across>> {
+    let usual = Across::fewest_idle(geometry.in_channels.div_ceil(lanes));
+    Chunked::all(usual_first(usual, Across::ALL), |across, blocks| {
+        let [down, nines] = across.tiles(geometry, lanes, with_bias);
+        let step = WGRAD_THREADS / across.0;
+        Split::new(geometry, with_bias, blocks.div_ceil(down * nines), 4 * step, step)
+    })
 }
 
 pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let (lanes, with_bias) = (lanes(launcher), launcher.output_count() > 1);
-    let across: Argument = across(geometry.in_channels.div_ceil(lanes)).into();
+    let Chunked { tile: across, split } = wgrads(geometry, lanes, with_bias)[launcher.variant()];
     let kernel = format!("conv_depthwise_wgrad_{}", launcher.input_dtype(0));
-    let tiles = tiles(geometry, lanes, with_bias);
-    let split = split(geometry, lanes, with_bias);
-    split.launch(launcher, geometry, &kernel, tiles, WGRAD_THREADS as u32, Some(across));
+    let tiles = across.tiles(geometry, lanes, with_bias);
+    split.launch(launcher, geometry, &kernel, tiles, WGRAD_THREADS as u32, Some(across.0.into()));
 }

@@ -1,7 +1,7 @@
 //! Grouped convolutions: `kernels/conv_grouped.cu`.
 
 use super::super::Conv2dGeometry;
-use super::{Besides, ConvShape, Split, optional, phases};
+use super::{Besides, Chunked, ConvShape, Split, optional, phases};
 use crate::tape::Launcher;
 
 /// Rows of a tile forward and backward, rows of one of the weight gradient; columns and threads of all.
@@ -35,13 +35,15 @@ fn tiles(geometry: &Conv2dGeometry, with_bias: bool) -> [usize; 2] {
     [rows.div_ceil(ROWS), geometry.outputs_per_group().div_ceil(COLUMNS) * geometry.groups]
 }
 
-pub(super) fn split(geometry: &Conv2dGeometry, with_bias: bool) -> Split {
+/// The ways to make the weight gradient, the usual one first.
+pub(super) fn wgrads(geometry: &Conv2dGeometry, with_bias: bool) -> Vec<Chunked<&'static str>> {
     let [down, across] = tiles(geometry, with_bias);
-    Split::new(geometry, with_bias, down * across, 64, 8)
+    Chunked::all(vec!["64x16"], |_, blocks| Split::new(geometry, with_bias, blocks.div_ceil(down * across), 64, 8))
 }
 
 pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let with_bias = launcher.output_count() > 1;
+    let split = wgrads(geometry, with_bias)[launcher.variant()].split;
     let kernel = format!("conv_grouped_wgrad_{}", launcher.input_dtype(0));
-    split(geometry, with_bias).launch(launcher, geometry, &kernel, tiles(geometry, with_bias), THREADS, None);
+    split.launch(launcher, geometry, &kernel, tiles(geometry, with_bias), THREADS, None);
 }

@@ -14,12 +14,14 @@ mod first;
 mod grouped;
 mod tensor;
 
+use std::fmt;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::Conv2dGeometry;
 use crate::error::Result;
 use crate::ops::batch_norm::partials;
-use crate::tape::{Argument, Launcher};
+use crate::tape::{Argument, Launcher, Signature, Variants};
 use crate::tensor::{DType, Shape};
 
 /// `ConvShape` of `kernels/conv.cuh`: the geometry as kernels read it, passed by value.
@@ -193,14 +195,99 @@ pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, tf32
     Ok(())
 }
 
-/// Bytes of workspace that [`wgrad`] needs with activations of type `dtype`.
-pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, dtype: DType, tf32: bool, with_bias: bool) -> usize {
-    match (Kind::of(geometry), on_tensor_cores(geometry, dtype, tf32)) {
-        (Kind::Depthwise, _) => depthwise::split(geometry, 16 / dtype.size(), with_bias).workspace(),
-        (Kind::Grouped, _) => grouped::split(geometry, with_bias).workspace(),
-        (Kind::First, _) => first::split(geometry, with_bias).workspace(),
-        (Kind::Dense, true) => tensor::split(geometry, dtype, with_bias).workspace(),
-        (Kind::Dense, _) => dense::split(geometry, with_bias).workspace(),
+/// Bytes of workspace that [`wgrad`] needs.
+pub(super) fn wgrad_workspace(geometry: &Conv2dGeometry, tf32: bool, signature: &Signature) -> usize {
+    let (dtype, with_bias, variant) = (signature.inputs[0].0, signature.outputs.len() > 1, signature.variant);
+    let split = match (Kind::of(geometry), on_tensor_cores(geometry, dtype, tf32)) {
+        (Kind::Depthwise, _) => depthwise::wgrads(geometry, 16 / dtype.size(), with_bias)[variant].split,
+        (Kind::Grouped, _) => grouped::wgrads(geometry, with_bias)[variant].split,
+        (Kind::First, _) => first::wgrads(geometry, with_bias)[variant].split,
+        (Kind::Dense, true) => tensor::wgrads(geometry, dtype, with_bias)[variant].split,
+        (Kind::Dense, _) => dense::wgrads(geometry, with_bias)[variant].split,
+    };
+    split.workspace()
+}
+
+/// A pass of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    Fprop,
+    Dgrad,
+    Wgrad,
+}
+
+/// The ways to do a pass, for an operation called `name` with these inputs and outputs. All kernels of a geometry are
+/// right for it, whatever their tile.
+pub(super) fn variants(
+    pass: Pass,
+    name: &str,
+    geometry: &Conv2dGeometry,
+    tf32: bool,
+    signature: &Signature,
+) -> Variants {
+    let dtype = signature.inputs[0].0;
+    let (lanes, with_bias) = (16 / dtype.size(), signature.outputs.len() > 1);
+    let kind = match Kind::of(geometry) {
+        Kind::First if pass == Pass::Dgrad => Kind::Dense,
+        kind => kind,
+    };
+    let is_tensor = kind == Kind::Dense && on_tensor_cores(geometry, dtype, tf32);
+    let names = match (pass, kind) {
+        (Pass::Fprop | Pass::Dgrad, Kind::Depthwise | Kind::Grouped) => vec!["one".to_string()],
+        (Pass::Fprop, Kind::First) => names(&first::fprop_tiles(geometry)),
+        (Pass::Fprop, _) if is_tensor => names(&tensor::fprop_tiles(geometry, dtype)),
+        (Pass::Fprop, _) => names(&dense::fprop_tiles(geometry)),
+        (Pass::Dgrad, _) if is_tensor => names(&tensor::dgrad_tiles(geometry, dtype)),
+        (Pass::Dgrad, _) => names(&dense::dgrad_tiles(geometry)),
+        (Pass::Wgrad, Kind::Depthwise) => names(&depthwise::wgrads(geometry, lanes, with_bias)),
+        (Pass::Wgrad, Kind::Grouped) => names(&grouped::wgrads(geometry, with_bias)),
+        (Pass::Wgrad, Kind::First) => names(&first::wgrads(geometry, with_bias)),
+        (Pass::Wgrad, _) if is_tensor => names(&tensor::wgrads(geometry, dtype, with_bias)),
+        (Pass::Wgrad, _) => names(&dense::wgrads(geometry, with_bias)),
+    };
+    // What else goes in and out shows in how many tensors there are: bias, residual, addend; statistics.
+    let (inputs, outputs) = (signature.inputs.len(), signature.outputs.len());
+    let precision = if is_tensor && dtype == DType::F32 { "tf32".to_string() } else { dtype.to_string() };
+    Variants { key: format!("{name} {inputs}:{outputs} {precision} {geometry}"), names }
+}
+
+fn names<T: fmt::Display>(ways: &[T]) -> Vec<String> {
+    ways.iter().map(T::to_string).collect()
+}
+
+/// `usual`, then the others.
+fn usual_first<T: PartialEq>(usual: T, all: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut ordered = vec![usual];
+    for one in all {
+        if !ordered.contains(&one) {
+            ordered.push(one);
+        }
+    }
+    ordered
+}
+
+/// A way to make a weight gradient: a tile, and how the pixels are cut.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Chunked<T> {
+    tile: T,
+    split: Split,
+}
+
+impl<T: Copy + PartialEq> Chunked<T> {
+    /// Every one of `tiles` with pixels cut by `split` for a number of blocks; the first tile with the usual number comes
+    /// first.
+    fn all(tiles: Vec<T>, split: impl Fn(T, usize) -> Split) -> Vec<Self> {
+        const BLOCKS: [usize; 5] = [512, 128, 256, 1024, 2048];
+        let each = |tile: T| BLOCKS.map(|blocks| Self { tile, split: split(tile, blocks) });
+        let mut ways = tiles.into_iter().flat_map(each);
+        let usual = ways.next().expect("there is a tile");
+        usual_first(usual, ways)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Chunked<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} chunks", self.tile, self.split.chunks)
     }
 }
 
@@ -221,13 +308,12 @@ struct Split {
 }
 
 impl Split {
-    /// Cuts the pixels of `geometry` so that `tiles` blocks per chunk make about 512 blocks, with at least
-    /// `least` pixels to a chunk; pixels are a multiple of `step`.
-    fn new(geometry: &Conv2dGeometry, with_bias: bool, tiles: usize, least: usize, step: usize) -> Self {
-        const BLOCKS: usize = 512;
+    /// Cuts the pixels of `geometry` into `chunks` chunks, or fewer with at least `least` pixels each; pixels are a multiple
+    /// of `step`.
+    fn new(geometry: &Conv2dGeometry, with_bias: bool, chunks: usize, least: usize, step: usize) -> Self {
         let [rows, columns] = geometry.output();
         let all = geometry.batch * rows * columns;
-        let chunks = BLOCKS.div_ceil(tiles).min(all.div_ceil(least)).max(1);
+        let chunks = chunks.min(all.div_ceil(least)).max(1);
         let pixels = all.div_ceil(chunks).next_multiple_of(step);
         let len = geometry.weight_count() + if with_bias { geometry.out_channels } else { 0 };
         let chunks = all.div_ceil(pixels);

@@ -1,10 +1,12 @@
 //! Dense convolutions on tensor cores: `kernels/conv_tensor.cu` and `kernels/conv_tensor_wgrad.cu`. bf16 activations
 //! are multiplied as they are, float32 ones rounded to TF32.
 
+use std::fmt;
+
 use bytemuck::{Pod, Zeroable};
 
 use super::super::Conv2dGeometry;
-use super::{Besides, NULL, Split, optional};
+use super::{Besides, Chunked, NULL, Split, optional, usual_first};
 use crate::tape::{Argument, Launcher};
 use crate::tensor::DType;
 
@@ -65,8 +67,8 @@ struct Correlation {
 }
 
 /// A block's share of the matrix of results, and the kernels' suffix that names it.
-#[derive(Clone, Copy, Debug)]
-struct Tile {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tile {
     name: &'static str,
     rows: usize,
     columns: usize,
@@ -79,11 +81,14 @@ impl Tile {
     const SLIM: Self = Self { name: "128x16", rows: 128, columns: 16 };
     const ANY: Self = Self { name: "any", rows: 64, columns: 64 };
 
-    /// The tile for so many columns; `large` says whether many rows call for a large one.
-    fn new(geometry: &Conv2dGeometry, dtype: DType, columns: usize, large: impl Fn(&Self) -> bool) -> Self {
+    /// The tiles for so many columns, the usual one first; `large` says whether many rows call for a large one.
+    fn all(geometry: &Conv2dGeometry, dtype: DType, columns: usize, large: impl Fn(&Self) -> bool) -> Vec<Self> {
         if !in_packs(geometry, dtype) {
-            Self::ANY
-        } else if columns <= 16 && dtype == DType::BF16 {
+            return vec![Self::ANY];
+        }
+        let others = [Self::LARGE, Self::SMALL, Self::NARROW];
+        let slim = (dtype == DType::BF16).then_some(Self::SLIM);
+        let usual = if columns <= 16 && dtype == DType::BF16 {
             Self::SLIM
         } else if columns <= 32 {
             Self::NARROW
@@ -91,7 +96,8 @@ impl Tile {
             Self::LARGE
         } else {
             Self::SMALL
-        }
+        };
+        usual_first(usual, others.into_iter().chain(slim))
     }
 
     /// How many of them cover `rows` times `columns` results.
@@ -103,6 +109,12 @@ impl Tile {
     fn kernel(&self, pass: &str, dtype: DType) -> String {
         let suffix = if dtype == DType::BF16 { "bf16" } else { "tf32" };
         format!("conv_tensor_{pass}_{}_{suffix}", self.name)
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
     }
 }
 
@@ -176,12 +188,31 @@ fn output_map(geometry: &Conv2dGeometry) -> [u32; 3] {
     [rows, columns, geometry.out_channels].map(|extent| extent as u32)
 }
 
+/// The one class of the forward pass.
+fn own_class(geometry: &Conv2dGeometry) -> Class {
+    let ([rows, columns], [down, across]) = (geometry.output(), geometry.kernel);
+    Class { rows: rows as u32, columns: columns as u32, row: 0, column: 0, first: 0, count: (down * across) as u32 }
+}
+
+/// The tiles for `columns` columns and the rows of `classes`, the usual one first.
+fn tiles(geometry: &Conv2dGeometry, dtype: DType, columns: usize, classes: &[Class]) -> Vec<Tile> {
+    let rows = |class: &Class| geometry.batch * class.rows as usize * class.columns as usize;
+    let blocks = |tile: &Tile| classes.iter().map(|class| tile.cover(rows(class), columns)).sum::<usize>();
+    Tile::all(geometry, dtype, columns, |large| blocks(large) >= BLOCKS)
+}
+
+/// The tiles of the forward pass, the usual one first.
+pub(super) fn fprop_tiles(geometry: &Conv2dGeometry, dtype: DType) -> Vec<Tile> {
+    tiles(geometry, dtype, geometry.out_channels, &[own_class(geometry)])
+}
+
+/// The tiles of the input gradient, the usual one first.
+pub(super) fn dgrad_tiles(geometry: &Conv2dGeometry, dtype: DType) -> Vec<Tile> {
+    tiles(geometry, dtype, geometry.in_channels, &classes(geometry).0)
+}
+
 /// The forward pass.
 pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besides: Besides) {
-    let [rows, columns] = geometry.output();
-    let taps = taps(geometry);
-    let own =
-        Class { rows: rows as u32, columns: columns as u32, row: 0, column: 0, first: 0, count: taps.len() as u32 };
     let shape = Convolution {
         images: geometry.batch as u32,
         source: input_map(geometry),
@@ -190,7 +221,7 @@ pub(super) fn fprop(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry, besi
         target_step: [1, 1],
     };
     let arguments = besides.arguments(launcher, None, true);
-    convolve(launcher, geometry, "fprop", shape, arguments, (vec![own], taps));
+    convolve(launcher, geometry, "fprop", shape, arguments, (vec![own_class(geometry)], taps(geometry)));
 }
 
 /// The input gradient: inputs `dy`, `w` and maybe an addend, output `dx`.
@@ -218,8 +249,7 @@ fn convolve(
     let dtype = launcher.input_dtype(0);
     let rows = |class: &Class| shape.images as usize * class.rows as usize * class.columns as usize;
     let columns = shape.target[2] as usize;
-    let blocks = |tile: &Tile| classes.iter().map(|class| tile.cover(rows(class), columns)).sum::<usize>();
-    let tile = Tile::new(geometry, dtype, columns, |large| blocks(large) >= BLOCKS);
+    let tile = tiles(geometry, dtype, columns, &classes)[launcher.variant()];
     let most = classes.iter().map(|class| tile.cover(rows(class), columns)).max().expect("there is a class");
     let class_count = classes.len();
     arguments.extend([
@@ -241,23 +271,21 @@ fn wgrad_rows(geometry: &Conv2dGeometry, dtype: DType, with_bias: bool) -> usize
     geometry.kernel[0] * geometry.kernel[1] * channels + usize::from(with_bias)
 }
 
-fn wgrad_tile(geometry: &Conv2dGeometry, dtype: DType, with_bias: bool) -> Tile {
+/// The ways to make the weight gradient, the usual one first: its pixels are cut into chunks of eight stages at least.
+pub(super) fn wgrads(geometry: &Conv2dGeometry, dtype: DType, with_bias: bool) -> Vec<Chunked<Tile>> {
     // Many chunks keep the GPU busy whatever the tile.
     let rows = wgrad_rows(geometry, dtype, with_bias);
-    Tile::new(geometry, dtype, geometry.out_channels, |_| rows > Tile::SMALL.rows)
-}
-
-/// How the weight gradient's pixels are cut into chunks: each has eight stages at least.
-pub(super) fn split(geometry: &Conv2dGeometry, dtype: DType, with_bias: bool) -> Split {
-    let tile = wgrad_tile(geometry, dtype, with_bias);
-    let tiles = tile.cover(wgrad_rows(geometry, dtype, with_bias), geometry.out_channels);
-    Split::new(geometry, with_bias, tiles, 8 * depth(dtype), depth(dtype))
+    let tiles = Tile::all(geometry, dtype, geometry.out_channels, |_| rows > Tile::SMALL.rows);
+    Chunked::all(tiles, |tile, blocks| {
+        let chunks = blocks.div_ceil(tile.cover(rows, geometry.out_channels));
+        Split::new(geometry, with_bias, chunks, 8 * depth(dtype), depth(dtype))
+    })
 }
 
 /// The weight gradient: inputs `x` and `dy`, outputs `dw` and maybe `d_bias`, both float32.
 pub(super) fn wgrad(launcher: &mut Launcher<'_>, geometry: &Conv2dGeometry) {
     let (dtype, with_bias) = (launcher.input_dtype(0), launcher.output_count() > 1);
-    let (tile, split) = (wgrad_tile(geometry, dtype, with_bias), split(geometry, dtype, with_bias));
+    let Chunked { tile, split } = wgrads(geometry, dtype, with_bias)[launcher.variant()];
     let (taps, depth, [rows, columns]) = (taps(geometry), depth(dtype), geometry.output());
     let shape = Correlation {
         source: input_map(geometry),
