@@ -115,7 +115,9 @@ fn read(path: &Path) -> Option<Compiled> {
 
 fn write(path: &Path, compiled: &Compiled) -> std::io::Result<()> {
     let length = (compiled.log.len() as u64).to_le_bytes();
-    let aside = path.with_extension("part");
+    // The whole name: results of other targets are written at the same time.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".part");
     fs::write(&aside, [&length, compiled.log.as_bytes(), &compiled.image].concat())?;
     fs::rename(aside, path)
 }

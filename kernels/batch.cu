@@ -2,8 +2,9 @@
 // batch [B, H, W, C] float32 or bf16.
 //
 // Blocks: x is the position in the batch, y a stretch of its image, ELEMENTS elements that neighbouring threads write
-// side by side. Normalisation is a look-up: `table` [C, 256] holds what each byte becomes, computed by the host. Crop
-// and mirroring are drawn from the counter (step, position) as in `src/ops/batch`, by every thread for itself.
+// side by side. A byte becomes byte * scale + shift with `affine` [C, 2] = (scale, shift), in one rounding: a table of what
+// each byte becomes would be read by every block, half as many bytes again. Crop and mirroring are drawn from the counter
+// (step, position) as in `src/ops/batch`, by every thread for itself.
 #include "philox.cuh"
 
 constexpr u32 THREADS = 256;
@@ -20,7 +21,7 @@ struct Augmented {
 DEVICE u32 crop_offset(u32 word, u32 padding) { return u32((u64(word) * (2 * padding + 1)) >> 32) - padding; }
 
 template <typename T>
-DEVICE void batch(const u8* images, const u32* labels, const u32* indices, const u32* step, const T* table, T* x,
+DEVICE void batch(const u8* images, const u32* labels, const u32* indices, const u32* step, const float* affine, T* x,
                   u32* y, const Augmented& of) {
     u32 position = blockIdx.x, index = indices[position];
     u32 size = of.height * of.width * of.channels;
@@ -36,18 +37,18 @@ DEVICE void batch(const u8* images, const u32* labels, const u32* indices, const
         row += top, column += left;  // Above or left of the image wraps around, and is outside as well.
         u32 byte = 0;
         if (row < of.height && column < of.width) byte = image[(row * of.width + column) * of.channels + channel];
-        x[position * size + element] = table[channel * 256 + byte];
+        x[position * size + element] = from_float<T>(fmaf(float(byte), affine[2 * channel], affine[2 * channel + 1]));
     }
     if (blockIdx.y == 0 && threadIdx.x == 0) y[position] = labels[index];
 }
 
 KERNEL(batch_f32, THREADS)
-(const u8* images, const u32* labels, const u32* indices, const u32* step, const float* table, float* x, u32* y,
+(const u8* images, const u32* labels, const u32* indices, const u32* step, const float* affine, float* x, u32* y,
  Augmented of) {
-    batch(images, labels, indices, step, table, x, y, of);
+    batch(images, labels, indices, step, affine, x, y, of);
 }
 KERNEL(batch_bf16, THREADS)
-(const u8* images, const u32* labels, const u32* indices, const u32* step, const bf16* table, bf16* x, u32* y,
+(const u8* images, const u32* labels, const u32* indices, const u32* step, const float* affine, bf16* x, u32* y,
  Augmented of) {
-    batch(images, labels, indices, step, table, x, y, of);
+    batch(images, labels, indices, step, affine, x, y, of);
 }

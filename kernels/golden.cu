@@ -133,11 +133,13 @@ KERNEL(golden_draw_ticket, 64)(const u32* in, u32* out) {
     }
 }
 
-// Two blocks of a warp. in [2, 32] numbers of flags, out [8] flags that hold something before: bit 0 is raised, the
-// others stay.
-KERNEL(golden_raise_flag, 32)(const u32* in, u32* out) {
-    u32 flag = in[blockIdx.x * 32 + threadIdx.x];
-    if (flag < 8) raise_flag(out + flag);
+// Two blocks of a warp. in [2, 32] numbers of words, out [8] zeros before: every word that is named holds its number plus
+// one, whoever came first, and keeps it although the block that named it then brings another.
+KERNEL(golden_keep_first, 32)(const u32* in, u32* out) {
+    u32 word = in[blockIdx.x * 32 + threadIdx.x];
+    if (word >= 8) return;
+    keep_first(out + word, word + 1);
+    keep_first(out + word, 100 + threadIdx.x);
 }
 
 // ---- asynchronous copies -------------------------------------------------------------------------------------------

@@ -105,9 +105,15 @@ DEVICE u32 draw_ticket(u32* counter) {
     return ticket;
 }
 
-// 9.7.13.6 red: sets a flag that any number of threads may set.
-DEVICE void raise_flag(u32* flag) {
-    asm volatile("red.relaxed.gpu.global.or.b32 [%0], 1;" ::"l"(__cvta_generic_to_global(flag)) : "memory");
+// 9.7.13.5 atom.cas: puts `value` where zero stands; what stands there otherwise stays; answers what stood there.
+// Threads that race for it bring the same value.
+DEVICE u32 keep_first(u32* first, u32 value) {
+    u32 before;
+    asm volatile("atom.relaxed.gpu.global.cas.b32 %0, [%1], 0, %2;"
+                 : "=r"(before)
+                 : "l"(__cvta_generic_to_global(first)), "r"(value)
+                 : "memory");
+    return before;
 }
 
 // ---- asynchronous copies into shared memory (9.7.9.25) -------------------------------------------------------------

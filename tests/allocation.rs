@@ -76,7 +76,7 @@ fn stage() -> Stage {
         &material,
         &config.train,
         augmentation,
-        1,
+        &[1],
         Vec::from(enrolments),
         Vec::from(mentors),
         1,
@@ -99,7 +99,10 @@ fn steps_and_evaluations_allocate_nothing() {
         stage.step(0, 0).unwrap();
         stage.validate().unwrap().unwrap();
         for (epoch, step) in [(0, 1), (0, 2), (0, last), (1, 0), (1, 1), (2, 5)] {
-            let count = allocations(|| stage.step(epoch, step).unwrap());
+            let count = allocations(|| {
+                stage.step(epoch, step).unwrap();
+                stage.look().unwrap();
+            });
             assert_eq!(count, 0, "epoch {epoch}, step {step}");
         }
         // The counts that come out are a list of two lists per learner; batch for batch there is nothing.

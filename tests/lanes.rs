@@ -74,7 +74,7 @@ impl Classroom {
             &self.material,
             &config,
             augmentation,
-            1,
+            &[1],
             enrolments.collect(),
             mentors.collect(),
             1,
@@ -152,7 +152,7 @@ fn of_preset(name: &str, pretrain: bool, options: SimOptions) -> Design {
     let augmentation = Augmentation { crop_padding: 2, flip: true };
     let teachers = config.classroom.teachers.len();
     let processor = Processor::Gpu(device);
-    Design::new(&processor, &material, &train, augmentation, 1, enrolments, mentors, teachers).unwrap()
+    Design::new(&processor, &material, &train, augmentation, &[1], enrolments, mentors, teachers).unwrap()
 }
 
 #[test]

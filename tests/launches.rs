@@ -9,7 +9,7 @@ use kd_engine::distill::{Lesson, Mentor};
 use kd_engine::nn::{self, Mode, Model};
 use kd_engine::ops::batch::{Augmentation, BatchSource};
 use kd_engine::ops::evaluate::Counts;
-use kd_engine::ops::sgd::{SgdOptions, SgdParameter};
+use kd_engine::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use kd_engine::tape::{Arena, Plan, StateId, StateLayout, Tape, ValueId, launches};
 use kd_engine::tensor::{DType, Shape};
 
@@ -21,7 +21,8 @@ fn learn(tape: &mut Tape, layout: &mut StateLayout, model: &Model, loss: ValueId
     let one = tape.fill([], 1.0);
     let gradients: Vec<ValueId> =
         tape.backward(&[(loss, one)], &weights).unwrap().into_iter().map(|gradient| gradient.unwrap()).collect();
-    let (float, broken) = (tape.float(), layout.declare("broken", DType::U32, [1]));
+    let float = tape.float();
+    let [number, broken] = ["number", "broken"].map(|name| layout.declare(name, DType::U32, [1]));
     let parameters: Vec<SgdParameter> = weights
         .iter()
         .zip(&gradients)
@@ -30,8 +31,8 @@ fn learn(tape: &mut Tape, layout: &mut StateLayout, model: &Model, loss: ValueId
             SgdParameter { weight: *weight, gradient: *gradient, velocity: tape.state(layout, velocity) }
         })
         .collect();
-    let broken = tape.state(layout, broken);
-    tape.sgd(&parameters, rate, broken, SgdOptions { momentum: 0.9, weight_decay: 5e-4, nesterov: false }).unwrap();
+    let watch = Watch { loss, number: tape.state(layout, number), broken: tape.state(layout, broken) };
+    tape.sgd(&parameters, rate, watch, SgdOptions { momentum: 0.9, weight_decay: 5e-4, nesterov: false }).unwrap();
     gradients
 }
 

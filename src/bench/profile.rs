@@ -63,13 +63,17 @@ pub fn aggregate(replays: &[Vec<OpTime>], machine: &Machine, precision: Precisio
     lines
 }
 
-/// Bytes of all tensors that an operation reads and writes; of the data set, only the batch that it takes.
+/// Bytes of all tensors that an operation reads and writes; of the data set and the clock's tables, only what it takes.
 pub fn bytes(operation: &str, signature: &Signature) -> u64 {
     let Signature { inputs, outputs } = signature;
     let count = |tensors: &[(crate::tensor::DType, crate::tensor::Shape)]| -> u64 {
         tensors.iter().map(|(dtype, shape)| (dtype.size() * shape.count()) as u64).sum()
     };
-    if operation == "batch" { count(outputs) * 5 / 4 } else { count(inputs) + count(outputs) }
+    match operation {
+        "batch" => count(outputs) * 5 / 4,
+        "clock" => 2 * count(outputs),
+        _ => count(inputs) + count(outputs),
+    }
 }
 
 /// `[64, 32, 32, 16] [3, 3, 16, 16] -> [64, 32, 32, 16]`: the first two inputs that are no vectors, the first output.

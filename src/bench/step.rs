@@ -62,6 +62,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         epochs: 1,
         batch_size: batch,
         seeds: vec![1],
+        seeds_together: None,
         // A small rate: noise cannot be learned, and numbers that overflow would end the measurement.
         optimizer: Optimizer {
             lr: 1e-3,
@@ -81,7 +82,7 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(processor, &material, &config, augmentation, 1, vec![enrolment], Vec::new(), 0)?;
+    let design = Design::new(processor, &material, &config, augmentation, &[1], vec![enrolment], Vec::new(), 0)?;
     let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);
@@ -152,8 +153,14 @@ pub(super) fn measure(
         Some(device) if device.limits()?.is_some() => {
             Times::on_device(effort.step, &**device, || stage.step(0, next()))?
         }
-        _ => Times::measure(effort.step, || effort.clock.time(|| stage.step(0, next())))?,
+        _ => Times::measure(effort.step, || {
+            effort.clock.time(|| {
+                stage.step(0, next())?;
+                stage.look()
+            })
+        })?,
     };
+    stage.look()?;
     let profile = match with_profile {
         true => {
             let replays: Vec<_> = (0..PROFILED).map(|_| stage.profile(0, next())).collect::<Result<_>>()?;

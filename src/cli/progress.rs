@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output::bytes;
 use crate::error::{Error, Result};
-use crate::train::event::Event;
+use crate::train::event::{Event, Running};
 use crate::train::records::{MetricsLine, Phase};
 
 /// How a run is shown.
@@ -30,6 +30,8 @@ pub struct Progress {
     accuracies: BTreeMap<String, f64>,
     order: Vec<String>,
     stages: usize,
+    /// Whether the stage trains several seeds side by side.
+    several_seeds: bool,
 }
 
 impl Progress {
@@ -37,7 +39,8 @@ impl Progress {
     pub fn new(show: Show) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::hidden();
-        Self { show, terminal, bar, accuracies: BTreeMap::new(), order: Vec::new(), stages: 0 }
+        let (accuracies, order) = (BTreeMap::new(), Vec::new());
+        Self { show, terminal, bar, accuracies, order, stages: 0, several_seeds: false }
     }
 
     /// Shows one event.
@@ -67,7 +70,16 @@ impl Progress {
                 self.line(&format!("folder   {folder}"));
             }
             Event::Stage {
-                number, phase, seed, learners, epochs, steps_per_epoch, done, operations, lanes, ..
+                number,
+                phase,
+                seeds: all,
+                learners,
+                epochs,
+                steps_per_epoch,
+                done,
+                operations,
+                lanes,
+                ..
             } => {
                 let what = match phase {
                     Phase::Pretrain => "pretraining",
@@ -75,9 +87,10 @@ impl Progress {
                 };
                 let stages = self.stages;
                 let learners = learners.join(", ");
-                let title = format!("[{number}/{stages}] {what} {learners}; seed {seed}, {epochs} epochs");
+                let title = format!("[{number}/{stages}] {what} {learners}; {}, {epochs} epochs", seeds(all));
                 let lanes = lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
                 self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each{lanes}"));
+                self.several_seeds = all.len() > 1;
                 self.accuracies.clear();
                 self.order.clear();
                 if self.terminal {
@@ -90,15 +103,15 @@ impl Progress {
             }
             Event::Step { done } => self.bar.set_position(*done as u64),
             Event::Running { accuracies } => {
-                let shown = accuracies.iter().map(|(role, method, accuracy)| {
-                    format!("{} {:.1}%", name(role, method.as_deref()), 100.0 * accuracy)
+                let shown = accuracies.iter().map(|Running { role, method, seed, top1 }| {
+                    format!("{} {:.1}%", self.name(role, method.as_deref(), *seed), 100.0 * top1)
                 });
                 self.bar.set_message(format!("training: {}", shown.collect::<Vec<_>>().join("  ")));
             }
             Event::Metrics(line) => self.metrics(line),
-            Event::Tested { role, method, top1, .. } => {
+            Event::Tested { role, method, seed, top1 } => {
                 self.bar.finish_and_clear();
-                let name = name(role, method.as_deref());
+                let name = self.name(role, method.as_deref(), *seed);
                 self.line(&format!("  {name:<24} test accuracy {:.2}%", 100.0 * top1));
             }
             Event::Classroom(_) | Event::Checkpoint { .. } => {}
@@ -107,7 +120,7 @@ impl Progress {
     }
 
     fn metrics(&mut self, line: &MetricsLine) {
-        let name = name(&line.role, line.method.as_deref());
+        let name = self.name(&line.role, line.method.as_deref(), line.seed);
         let accuracy = line.validation_top1.unwrap_or(line.train_top1);
         if !self.order.contains(&name) {
             self.order.push(name.clone());
@@ -126,14 +139,22 @@ impl Progress {
         }
     }
 
+    /// A model's name in progress: its role, or the method by which the student learns; with the seed where several learn
+    /// side by side.
+    fn name(&self, role: &str, method: Option<&str>, seed: u64) -> String {
+        let name = method.map_or_else(|| role.to_string(), |method| format!("{role} by {method}"));
+        if self.several_seeds { format!("{name} ({seed})") } else { name }
+    }
+
     fn line(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
 }
 
-/// A model's name in progress: its role, or the method by which the student learns.
-fn name(role: &str, method: Option<&str>) -> String {
-    method.map_or_else(|| role.to_string(), |method| format!("{role} by {method}"))
+/// The seeds of a stage in words.
+pub(super) fn seeds(seeds: &[u64]) -> String {
+    let list: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    format!("seed{} {}", if seeds.len() > 1 { "s" } else { "" }, list.join(", "))
 }
 
 /// Sets how many threads compute; results do not depend on it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::output::{bytes, print};
-use super::progress::{Progress, Show, thread_pool};
+use super::progress::{Progress, Show, seeds, thread_pool};
 use crate::config::{Config, DeviceRequest, Overrides};
 use crate::error::Result;
 use crate::gpu::Processor;
@@ -106,9 +106,9 @@ fn forecast(config: &Config, forecast: &Forecast) -> String {
         let lanes = stage.memory.lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
         total += seconds;
         text += &format!(
-            "# {} (seed {}): {}; {} epochs of {} steps, {} operations each{lanes}; {} of state, {} of arena; about {seconds:.0} s\n",
+            "# {} ({}): {}; {} epochs of {} steps, {} operations each{lanes}; {} of state, {} of arena; about {seconds:.0} s\n",
             stage.phase,
-            stage.seed,
+            seeds(&stage.seeds),
             stage.learners.join(", "),
             stage.epochs,
             stage.steps_per_epoch,

@@ -163,6 +163,18 @@ impl<'a> Item<'a> {
         }
     }
 
+    /// `true` or `false`, or the text `open`, which leaves the choice open: `None`.
+    ///
+    /// # Errors
+    /// Where something else is written.
+    pub fn flag_or(&self, open: &str) -> Result<Option<bool>> {
+        match &self.node.value {
+            Value::Boolean(flag) => Ok(Some(*flag)),
+            Value::String(text) if text == open => Ok(None),
+            _ => Err(self.expected(&format!("true, false or \"{open}\""))),
+        }
+    }
+
     /// A whole number in `range`.
     ///
     /// # Errors

@@ -141,6 +141,8 @@ fn wrong_types_are_refused() {
         ("optimizer = { nesterov = 1 }", "train.optimizer.nesterov: expected true or false, found 1"),
         ("precision = 32", "train.precision: expected a text in quotes, found 32"),
         ("schedule = []", "train.schedule: expected a table, found a list"),
+        ("seeds_together = 1", "train.seeds_together: expected true, false or \"auto\", found 1"),
+        ("seeds_together = \"yes\"", "train.seeds_together: expected true, false or \"auto\", found the text \"yes\""),
     ] {
         refused(&format!("{MINIMAL}[train]\n{line}\n"), &[phrase, "my.toml:4:"]);
     }
@@ -186,6 +188,8 @@ fn values_out_of_range_are_refused() {
         refused(&format!("{MINIMAL}[train]\n{line}\n"), &[phrase, "my.toml:4:"]);
     }
     refused(&format!("{MINIMAL}[pretrain]\nseeds = [1, 2]\n"), &["mentors are trained once", "train.seeds"]);
+    let together = format!("{MINIMAL}[pretrain]\nseeds_together = true\n");
+    refused(&together, &["pretrain.seeds_together: mentors have one seed", "train.seeds_together", "my.toml:4:"]);
     refused(&format!("{MINIMAL}[output]\ncheckpoints = {{ keep = 0 }}\n"), &["output.checkpoints.keep"]);
     for name in ["", "a/b", "..", "-x", "a b", "\u{e9}"] {
         refused(&format!("name = \"{name}\"\n{MINIMAL}"), &["name: ", "my.toml:1:"]);
@@ -425,7 +429,7 @@ fn a_schedule(epochs: u32, lr: f64) -> impl Strategy<Value = Schedule> {
     })
 }
 
-fn a_training(seeds: std::ops::Range<usize>) -> impl Strategy<Value = TrainConfig> {
+fn a_training(seeds: std::ops::Range<usize>, is_student: bool) -> impl Strategy<Value = TrainConfig> {
     let optimizer = (1e-6..10.0f64, 0.001..1.0f64, 0.0..1.0f64, any::<bool>(), any::<bool>()).prop_map(
         |(lr, momentum, weight_decay, nesterov, decay_norm_and_bias)| Optimizer {
             lr,
@@ -437,12 +441,14 @@ fn a_training(seeds: std::ops::Range<usize>) -> impl Strategy<Value = TrainConfi
     );
     let precision = prop_oneof![Just(Precision::F32), Just(Precision::Tf32), Just(Precision::Bf16)];
     let seeds = proptest::collection::btree_set(0..=i64::MAX as u64, seeds);
-    (1..=1000u32, 1..=65_536usize, seeds, optimizer, 0.0..1.0f64, precision).prop_flat_map(
-        |(epochs, batch_size, seeds, optimizer, label_smoothing, precision)| {
+    let together = if is_student { any::<Option<bool>>().boxed() } else { Just(None).boxed() };
+    (1..=1000u32, 1..=65_536usize, (seeds, together), optimizer, 0.0..1.0f64, precision).prop_flat_map(
+        |(epochs, batch_size, (seeds, seeds_together), optimizer, label_smoothing, precision)| {
             a_schedule(epochs, optimizer.lr).prop_map(move |schedule| TrainConfig {
                 epochs,
                 batch_size,
                 seeds: seeds.iter().copied().collect(),
+                seeds_together,
                 optimizer: optimizer.clone(),
                 schedule,
                 label_smoothing,
@@ -512,9 +518,9 @@ proptest! {
         student in a_choice(),
         teachers in proptest::collection::vec(a_choice(), 1..3),
         peers in proptest::collection::vec(a_choice(), 0..4),
-        pretrain in a_training(1..2),
+        pretrain in a_training(1..2, false),
         methods in some_methods(),
-        train in a_training(1..4),
+        train in a_training(1..4, true),
         every_epochs in 0..=u32::MAX,
         keep in 1..=1000usize,
     ) {

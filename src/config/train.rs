@@ -9,8 +9,11 @@ use crate::error::Result;
 /// Largest batch a config may ask for: beyond it a typing error is likelier than a use.
 const MAX_BATCH: i64 = 65_536;
 
-/// How models are trained. `[pretrain]` has the same keys and the same defaults as `[train]`, and takes nothing over
-/// from it.
+/// How `seeds_together` is written where the choice is open.
+pub(super) const AUTO: &str = "auto";
+
+/// How models are trained. `[pretrain]` has the same keys (but for `seeds_together`) and the same defaults as `[train]`,
+/// and takes nothing over from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainConfig {
     /// Passes over the training split.
@@ -19,6 +22,9 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Each makes its own initial weights, batches, crops and flips. In `[pretrain]` there is exactly one.
     pub seeds: Vec<u64>,
+    /// Whether all seeds learn side by side, in one stage, instead of one after the other; what comes out is the same.
+    /// `None` (`"auto"`): on a GPU where it fits into memory, else not. Only in `[train]`.
+    pub seeds_together: Option<bool>,
     /// The optimizer with its options.
     pub optimizer: Optimizer,
     /// How the learning rate runs.
@@ -84,6 +90,7 @@ impl TrainConfig {
             epochs,
             batch_size: 64,
             seeds: vec![if trained == Trained::Mentors { 0 } else { 1 }],
+            seeds_together: None,
             optimizer: Optimizer::standard(),
             schedule: Schedule::standard(epochs),
             label_smoothing: 0.0,
@@ -103,6 +110,12 @@ impl TrainConfig {
         let batch_size =
             table.or("batch_size", standard.batch_size, |item| Ok(item.integer(1..=MAX_BATCH)? as usize))?;
         let seeds = table.or("seeds", standard.seeds, |item| read_seeds(&item, trained))?;
+        let seeds_together = table.or("seeds_together", standard.seeds_together, |item| match trained {
+            Trained::Student => item.flag_or(AUTO),
+            Trained::Mentors => Err(item
+                .error("mentors have one seed, so there is nothing to train together")
+                .help("for the seeds of the student it is train.seeds_together")),
+        })?;
         let optimizer = table.or("optimizer", standard.optimizer, Optimizer::read)?;
         let schedule =
             table.or("schedule", Schedule::standard(epochs), |item| Schedule::read(item, epochs, optimizer.lr))?;
@@ -112,7 +125,7 @@ impl TrainConfig {
             item.one_of("precision", &names)
         })?;
         table.finish()?;
-        Ok(Self { epochs, batch_size, seeds, optimizer, schedule, label_smoothing, precision })
+        Ok(Self { epochs, batch_size, seeds, seeds_together, optimizer, schedule, label_smoothing, precision })
     }
 }
 

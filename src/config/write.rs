@@ -7,7 +7,7 @@ use toml::Value;
 use super::Config;
 use super::classroom::ModelChoice;
 use super::schedule::{Schedule, Shape};
-use super::train::TrainConfig;
+use super::train::{AUTO, TrainConfig};
 use crate::distill::Setting;
 
 /// A key and its value as TOML.
@@ -38,7 +38,10 @@ pub(super) fn to_toml(config: &Config) -> String {
         pairs.extend(method.hyperparameters.iter().map(|(name, setting)| (name, hyperparameter(setting))));
         table("[[methods]]", pairs);
     }
-    table("[train]", train(&config.train));
+    let mut student = train(&config.train);
+    let together = config.train.seeds_together.map_or_else(|| text(AUTO), |flag| flag.to_string());
+    student.insert(3, ("seeds_together", together)); // Behind the seeds.
+    table("[train]", student);
     let checkpoints = &config.output.checkpoints;
     let checkpoints = inline(vec![
         ("every_epochs", checkpoints.every_epochs.to_string()),

@@ -12,6 +12,7 @@ pub mod case;
 pub mod cast;
 pub mod channel_shuffle;
 pub mod classroom;
+pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
@@ -50,6 +51,7 @@ pub fn cases() -> Vec<case::Case> {
         cast::cases::cases(),
         channel_shuffle::cases::cases(),
         classroom::cases::cases(),
+        clock::cases::cases(),
         conv2d::cases::cases(),
         conv2d::tensor_cases::cases(),
         conv2d::epilogue_cases::cases(),

@@ -7,8 +7,9 @@ use super::batch::{Augmentation, BatchSource};
 use super::batch_norm::{BatchNormOptions, BatchNormState};
 use super::case::{Case, Probe, Storage, Tolerance};
 use super::classroom::ClassroomOptions;
+use super::clock::Tables;
 use super::conv2d::Conv2dOptions;
-use super::sgd::{SgdOptions, SgdParameter};
+use super::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::error::Result;
 use crate::tape::ValueId;
 
@@ -326,8 +327,22 @@ fn float32(batch: usize) -> Vec<Case> {
                     velocity: probe.float("velocity", [count]),
                 })
                 .collect();
-            let (rate, broken) = (probe.float_of("rate", [], vec![0.1]), probe.integers("broken", [1], vec![0]));
-            probe.tape.sgd(&parameters, rate, broken, SgdOptions { momentum: 0.9, weight_decay: 5e-4, nesterov: false })
+            let rate = probe.float_of("rate", [], vec![0.1]);
+            let watch = Watch {
+                loss: probe.float_of("loss", [], vec![2.0]),
+                number: probe.integers("number", [1], vec![0]),
+                broken: probe.integers("broken", [1], vec![0]),
+            };
+            probe.tape.sgd(&parameters, rate, watch, SgdOptions { momentum: 0.9, weight_decay: 5e-4, nesterov: false })
+        }),
+        workload("clock: 100 steps", f32, move |probe| {
+            let images = 100 * batch;
+            let tables = Tables {
+                order: probe.integers("order", [images], (0..images as u32).rev().collect()),
+                rates: Some(probe.float("rates", [100])),
+                cursor: probe.integers("cursor", [2], vec![7, 1007]),
+            };
+            probe.tape.tick(&tables, batch).map(|_| ())
         }),
     ];
     for logarithm in [false, true] {

@@ -9,7 +9,7 @@ use crate::distill::{Hyperparameters, Quantity};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::{Mode, Model};
-use crate::ops::sgd::{SgdOptions, SgdParameter};
+use crate::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
@@ -161,9 +161,12 @@ fn record_step(
         let velocity = layout.declare(format!("velocity/{name}"), tape.float(), tape.shape(weight));
         updates.push(SgdParameter { weight, gradient, velocity: tape.state(layout, velocity) });
     }
-    let broken = layout.declare("broken", DType::U32, [1]);
-    let (rate, broken) = (tape.state(layout, rate), tape.state(layout, broken));
-    tape.sgd(&updates, rate, broken, optimizer.options)?;
+    let [number, broken] = ["number", "broken"].map(|name| {
+        let id = layout.declare(name, DType::U32, [1]);
+        tape.state(layout, id)
+    });
+    let rate = tape.state(layout, rate);
+    tape.sgd(&updates, rate, Watch { loss: taught.loss, number, broken }, optimizer.options)?;
 
     let temperatures = taught.mentors.iter().map(|mentor| mentor.temperature.unwrap_or(Quantity::Constant(1.0)));
     let temperatures: Vec<Quantity> = temperatures.collect();

@@ -2,7 +2,8 @@
 //!
 //! The host keeps a copy of all state. A piece is stale on the device after the host wrote it, and is uploaded before
 //! the next replay; it is stale on the host after a plan wrote it, and is fetched when somebody asks. So a replay moves
-//! nothing but what the host changed since the last one, in one copy where the pieces lie side by side: the clock.
+//! nothing but what the host changed since the last one, in one copy where the pieces lie side by side; between two steps
+//! of an epoch that is nothing.
 
 use std::sync::Arc;
 

@@ -253,6 +253,18 @@ impl State {
         }
     }
 
+    /// Writes one element of a floating-point piece, rounded to what it holds.
+    ///
+    /// # Panics
+    /// If there is no such element or it is not floating-point: a fault of the caller.
+    pub fn set_f64_at(&mut self, id: StateId, index: usize, value: f64) {
+        match self.layout.entry(id).dtype {
+            DType::F32 => self.get_mut::<f32>(id)[index] = value as f32,
+            DType::F64 => self.get_mut::<f64>(id)[index] = value,
+            other => panic!("state {} is {other}, not floating-point", self.layout.entry(id).name),
+        }
+    }
+
     pub(super) fn memory_slice(&self) -> &[u8] {
         self.memory.as_slice()
     }

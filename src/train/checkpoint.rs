@@ -39,8 +39,11 @@ pub struct Cursor {
     /// The stage's method; none in pretraining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The stage's seed.
+    /// The stage's seed; the first of several.
     pub seed: u64,
+    /// All seeds of the stage, where several are trained side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<u64>,
     /// Epochs of the stage that are finished.
     pub epoch: u64,
     /// Steps of the stage that are finished.

@@ -1,64 +1,17 @@
-//! Running models over a split and counting their hits; and the state that says which images a batch holds.
+//! Running models over a split and counting their hits.
 
 use std::collections::BTreeMap;
 
+use super::clock::Clock;
 use super::material::{Images, ImagesState, Material};
 use crate::config::Precision;
 use crate::error::Result;
 use crate::gpu::Processor;
 use crate::nn::{Mode, Model, Network};
-use crate::ops::batch::{Augmentation, BatchSource};
+use crate::ops::batch::Augmentation;
 use crate::ops::evaluate::Counts;
-use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
+use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape};
 use crate::tensor::DType;
-
-/// State that says which step it is and which images its batch holds.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// Which images, u32 `[B]`.
-    pub indices: StateId,
-    /// The step, u32 `[1]`, for the random draws.
-    pub step: StateId,
-    /// How many of the batch's images count, u32 `[1]`.
-    pub valid: StateId,
-    /// The learning rate, a scalar.
-    pub rate: StateId,
-}
-
-impl Clock {
-    /// Declares the clock of batches of `batch` images.
-    pub fn declare(layout: &mut StateLayout, batch: usize, float: DType) -> Self {
-        Self {
-            indices: layout.declare("clock/indices", DType::U32, [batch]),
-            step: layout.declare("clock/step", DType::U32, [1]),
-            valid: layout.declare("clock/valid", DType::U32, [1]),
-            rate: layout.declare("clock/rate", float, []),
-        }
-    }
-
-    /// Records the batch that the clock points to: images and labels.
-    ///
-    /// # Errors
-    /// If the normalisation does not fit the images.
-    pub fn batch(
-        &self,
-        tape: &mut Tape,
-        layout: &StateLayout,
-        images: ImagesState,
-        material: &Material,
-        augmentation: Augmentation,
-        seed: u64,
-    ) -> Result<(ValueId, ValueId)> {
-        let source = BatchSource {
-            images: tape.state(layout, images.pixels),
-            labels: tape.state(layout, images.labels),
-            indices: tape.state(layout, self.indices),
-            step: tape.state(layout, self.step),
-        };
-        let normalisation = &material.normalisation;
-        tape.batch(&source, &normalisation.mean, &normalisation.std, augmentation, seed)
-    }
-}
 
 /// Some of the images that lie in a piece of state.
 #[derive(Clone, Debug)]
@@ -85,16 +38,18 @@ pub(super) fn empty_tape(precision: Precision) -> Tape {
 }
 
 /// A planned evaluation of some models on one split.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Evaluation {
     plan: Plan,
+    clock: Clock,
     /// Indices of the split's images.
     images: Vec<u32>,
     counters: Vec<StateId>,
 }
 
 impl Evaluation {
-    /// Records and plans the evaluation of `models`, each with its counters ([`Counts::declare`]).
+    /// Records and plans the evaluation of `models`, each with its counters ([`Counts::declare`]). `clock` has room for the
+    /// split.
     ///
     /// # Errors
     /// If an operation refuses.
@@ -102,23 +57,22 @@ impl Evaluation {
         processor: &Processor,
         precision: Precision,
         layout: &StateLayout,
-        clock: &Clock,
+        clock: Clock,
         material: &Material,
         split: Split,
         models: impl Iterator<Item = (&'a Model, StateId)>,
     ) -> Result<Self> {
         let mut tape = empty_tape(precision);
-        let (pixels, labels) = clock.batch(&mut tape, layout, split.images, material, Augmentation::default(), 0)?;
-        let valid = tape.state(layout, clock.valid);
+        let batch = clock.batch(&mut tape, layout, split.images, material, Augmentation::default(), 0)?;
         let mut counters = Vec::new();
         for (lane, (model, counter)) in models.enumerate() {
             tape.set_lane(lane as u32);
-            let logits = model.record(&mut tape, layout, pixels, Mode::Eval, &[])?.logits;
+            let logits = model.record(&mut tape, layout, batch.images, Mode::Eval, &[])?.logits;
             let value = tape.state(layout, counter);
-            tape.evaluate(logits, labels, valid, value)?;
+            tape.evaluate(logits, batch.labels, batch.valid, value)?;
             counters.push(counter);
         }
-        Ok(Self { plan: Plan::on(processor, &tape, layout)?, images: split.indices, counters })
+        Ok(Self { plan: Plan::on(processor, &tape, layout)?, clock, images: split.indices, counters })
     }
 
     /// Bytes of arena that a batch needs.
@@ -127,22 +81,23 @@ impl Evaluation {
     }
 
     /// Batches of the whole split.
-    pub fn batches(&self, batch: usize) -> usize {
-        self.images.len().div_ceil(batch)
+    pub fn batches(&self) -> usize {
+        self.images.len().div_ceil(self.clock.batch_size())
+    }
+
+    /// Writes the split's images into the clock, once for all evaluations.
+    pub fn prepare(&self, state: &mut State) {
+        state.get_mut::<u32>(self.clock.order).copy_from_slice(&self.images);
     }
 
     /// Runs through the split. The last batch is padded with its first image, and the padding is not counted.
     ///
     /// # Errors
     /// If a GPU fails.
-    pub fn run(&self, clock: &Clock, arena: &mut Arena, state: &mut State) -> Result<Vec<Counts>> {
+    pub fn run(&self, arena: &mut Arena, state: &mut State) -> Result<Vec<Counts>> {
         self.counters.iter().for_each(|counter| state.clear(*counter));
-        let size = state.layout().entry(clock.indices).shape.count();
-        for batch in self.images.chunks(size) {
-            let indices = state.get_mut::<u32>(clock.indices);
-            indices.fill(batch[0]);
-            indices[..batch.len()].copy_from_slice(batch);
-            state.get_mut::<u32>(clock.valid)[0] = batch.len() as u32;
+        self.clock.point(state, 0, 0);
+        for _ in 0..self.batches() {
             self.plan.run(arena, state)?;
         }
         state.fetch(&self.counters)?;
@@ -165,7 +120,7 @@ pub fn evaluate(processor: &Processor, material: &Material, models: Vec<Ready>, 
     let mut layout = StateLayout::new();
     let images: &Images = &material.test;
     let declared = images.declare(&mut layout, "test", material.shape);
-    let clock = Clock::declare(&mut layout, batch, DType::F32);
+    let clock = Clock::evaluation(&mut layout, "test", batch, images.labels.len());
     let mut ready = Vec::new();
     for (index, (role, network, tensors)) in models.into_iter().enumerate() {
         let counters = Counts::declare(&mut layout, &format!("counts/{index}"), network.classes);
@@ -173,12 +128,13 @@ pub fn evaluate(processor: &Processor, material: &Material, models: Vec<Ready>, 
     }
     let split = Split::whole(declared, images);
     let models = ready.iter().map(|(model, counters, _)| (model, *counters));
-    let evaluation = Evaluation::new(processor, Precision::F32, &layout, &clock, material, split, models)?;
+    let evaluation = Evaluation::new(processor, Precision::F32, &layout, clock, material, split, models)?;
     let mut arena = Arena::on(processor, evaluation.bytes())?;
     let mut state = layout.allocate_on(processor)?;
     state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
     for (model, _, tensors) in &mut ready {
         model.set(&mut state, &std::mem::take(tensors))?;
     }
-    evaluation.run(&clock, &mut arena, &mut state)
+    evaluation.prepare(&mut state);
+    evaluation.run(&mut arena, &mut state)
 }

@@ -5,6 +5,19 @@ use serde::Serialize;
 use super::records::{ClassroomLine, MetricsLine, Phase};
 use crate::tape::Lanes;
 
+/// How well a learner does on the training images of the epoch so far.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// Its role.
+    pub role: String,
+    /// The method; none for mentors.
+    pub method: Option<String>,
+    /// The seed.
+    pub seed: u64,
+    /// Share of images that it got right.
+    pub top1: f64,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -28,8 +41,8 @@ pub enum Event {
         number: usize,
         /// Pretraining or distillation.
         phase: Phase,
-        /// The seed.
-        seed: u64,
+        /// The seeds that are trained side by side; one as a rule.
+        seeds: Vec<u64>,
         /// Who learns: roles of mentors, or the student's methods.
         learners: Vec<String>,
         /// Epochs of the stage.
@@ -55,8 +68,8 @@ pub enum Event {
     /// How well each learner does on the training images of the epoch so far; every few steps.
     #[serde(skip)]
     Running {
-        /// Role, method, and the share of images it got right, in the order of the stage.
-        accuracies: Vec<(String, Option<String>, f64)>,
+        /// Of every learner, in the order of the stage.
+        accuracies: Vec<Running>,
     },
     /// A model finished an epoch.
     Metrics(MetricsLine),

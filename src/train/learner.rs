@@ -1,11 +1,12 @@
 //! One lane of a step: a model, how it learns, and the counters that say how well.
 
+use super::clock::Batch;
 use crate::config::TrainConfig;
 use crate::distill::{Lesson, MentorUse, Quantity, Taught, Term};
 use crate::error::{Error, Result};
 use crate::nn::{Mode, Model, Role};
 use crate::ops::evaluate::Counts;
-use crate::ops::sgd::{SgdOptions, SgdParameter};
+use crate::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
@@ -16,6 +17,8 @@ pub struct Learner {
     pub model: Model,
     /// The method's label; `None` for a mentor that learns from the labels.
     pub method: Option<String>,
+    /// The seed of its weights, and of the order and augmentation of its images.
+    pub seed: u64,
     /// Under which its state stands.
     prefix: String,
     /// The terms of the loss.
@@ -24,7 +27,7 @@ pub struct Learner {
     pub uses: Vec<MentorUse>,
     /// Velocities of the trainable parameters, in their order.
     velocities: Vec<StateId>,
-    /// 1 once a weight is not finite.
+    /// The first step of the stage, counted from 1, in which the loss or a weight was not finite; 0: none yet.
     pub broken: StateId,
     /// Sum of the loss over the epoch's steps.
     pub loss: StateId,
@@ -38,22 +41,16 @@ pub struct Learner {
     pub best: StateId,
 }
 
-/// Values that all learners of a step share.
-#[derive(Clone, Copy, Debug)]
-pub struct Shared {
-    /// The batch `[B, H, W, C]`.
-    pub images: ValueId,
-    /// Its labels `[B]`.
-    pub labels: ValueId,
-    /// How many of them count, u32 `[1]`.
-    pub valid: ValueId,
-    /// The learning rate, a scalar.
-    pub rate: ValueId,
-}
-
 impl Learner {
     /// Declares the learner's state, all under `prefix`.
-    pub fn declare(layout: &mut StateLayout, prefix: &str, model: Model, method: Option<String>, float: DType) -> Self {
+    pub fn declare(
+        layout: &mut StateLayout,
+        prefix: &str,
+        model: Model,
+        method: Option<String>,
+        seed: u64,
+        float: DType,
+    ) -> Self {
         let trainable = model.parameters.iter().filter(|parameter| parameter.spec.trainable);
         let velocities = trainable
             .map(|parameter| {
@@ -64,6 +61,7 @@ impl Learner {
         let classes = model.network.classes;
         Self {
             method,
+            seed,
             prefix: prefix.to_string(),
             terms: Vec::new(),
             uses: Vec::new(),
@@ -86,15 +84,15 @@ impl Learner {
         &mut self,
         tape: &mut Tape,
         layout: &mut StateLayout,
-        shared: Shared,
+        batch: Batch,
         config: &TrainConfig,
         teach: impl Fn(&mut Tape, &Lesson) -> Result<Taught>,
         lesson: impl Fn(ValueId) -> Lesson,
     ) -> Result<()> {
-        let logits = self.model.record(tape, layout, shared.images, Mode::Train, &[])?.logits;
+        let logits = self.model.record(tape, layout, batch.images, Mode::Train, &[])?.logits;
         let taught = teach(tape, &lesson(logits))?;
         let trained = tape.state(layout, self.trained);
-        tape.evaluate(logits, shared.labels, shared.valid, trained)?;
+        tape.evaluate(logits, batch.labels, batch.valid, trained)?;
 
         let one = tape.fill([], 1.0);
         let parameters: Vec<_> = self.model.parameters.iter().filter(|p| p.spec.trainable).collect();
@@ -109,7 +107,8 @@ impl Learner {
             let decays = config.optimizer.decay_norm_and_bias || parameters[index].spec.role == Role::Weight;
             groups[usize::from(!decays)].push(SgdParameter { weight: *weight, gradient, velocity });
         }
-        let (rate, broken) = (shared.rate, tape.state(layout, self.broken));
+        let watch = Watch { loss: taught.loss, number: batch.number, broken: tape.state(layout, self.broken) };
+        let rate = batch.rate.expect("a training's clock has rates");
         for (group, weight_decay) in groups.iter().zip([config.optimizer.weight_decay, 0.0]) {
             if !group.is_empty() {
                 let options = SgdOptions {
@@ -117,7 +116,7 @@ impl Learner {
                     weight_decay,
                     nesterov: config.optimizer.nesterov,
                 };
-                tape.sgd(group, rate, broken, options)?;
+                tape.sgd(group, rate, watch, options)?;
             }
         }
         self.record_totals(tape, layout, &taught)

@@ -1,6 +1,7 @@
 //! Training: steps, schedules, and what a run leaves behind.
 
 pub mod checkpoint;
+pub mod clock;
 pub(crate) mod durable;
 pub mod evaluation;
 pub mod event;

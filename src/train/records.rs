@@ -124,8 +124,11 @@ pub struct TimingLine {
     /// Left out in pretraining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The seed that was trained.
+    /// The seed that was trained; the first of several.
     pub seed: u64,
+    /// All seeds, where several were trained side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<u64>,
     /// From 1.
     pub epoch: u64,
     /// Wall-clock time of the epoch with its evaluation, in seconds.

@@ -16,20 +16,22 @@ pub fn largest(batch: usize, available: u64, bytes: impl Fn(usize) -> Result<u64
     Ok(fits)
 }
 
-/// Says that a phase's plan does not fit, and what would.
-pub fn too_large(phase: Phase, batch: usize, planned: u64, available: u64, fits: usize) -> Error {
+/// Says that the plan of a phase, whose stages train `seeds` seeds each, does not fit, and what would.
+pub fn too_large(phase: Phase, seeds: usize, batch: usize, planned: u64, available: u64, fits: usize) -> Error {
     let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / (1024.0 * 1024.0));
     let key = match phase {
         Phase::Pretrain => "pretrain",
         Phase::Distil => "train",
     };
     let (planned, available) = (mib(planned), mib(available));
+    let together = if seeds > 1 { format!(" with {seeds} seeds together") } else { String::new() };
     let error = Error::request(format!(
-        "{key}.batch_size = {batch} needs {planned} of memory, but only {available} are available"
+        "{key}.batch_size = {batch}{together} needs {planned} of memory, but only {available} are available"
     ));
+    let apart = if seeds > 1 { ", or train one seed after the other: --set train.seeds_together=false" } else { "" };
     error.help(match fits {
-        0 => "not even one image at a time fits: choose smaller models".to_string(),
-        _ => format!("the largest batch that fits is {fits}: --set {key}.batch_size={fits}"),
+        0 => format!("not even one image at a time fits: choose smaller models{apart}"),
+        _ => format!("the largest batch that fits is {fits}: --set {key}.batch_size={fits}{apart}"),
     })
 }
 

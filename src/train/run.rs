@@ -1,5 +1,5 @@
-//! A whole run: mentors are pretrained together, then for every seed the student learns by all methods together; everything
-//! is logged, saved and tested on the way.
+//! A whole run: mentors are pretrained together, then for every seed the student learns by all methods together, one seed
+//! after the other or all of them side by side; everything is logged, saved and tested on the way.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -54,8 +54,8 @@ pub struct Forecast {
 pub struct StageForecast {
     /// Pretraining or distillation.
     pub phase: Phase,
-    /// The seed.
-    pub seed: u64,
+    /// The seeds that are trained side by side; one as a rule.
+    pub seeds: Vec<u64>,
     /// Who learns.
     pub learners: Vec<String>,
     /// Epochs of the stage.
@@ -85,10 +85,28 @@ pub struct Run {
 }
 
 /// One stage's place in the run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct StagePlan {
     phase: Phase,
-    seed: u64,
+    seeds: Vec<u64>,
+}
+
+/// The stages of a run in order, of which the largest fits into memory.
+#[derive(Debug)]
+struct Course {
+    stages: Vec<StagePlan>,
+    /// Planned bytes of the largest.
+    bytes: usize,
+}
+
+/// A stage that does not fit into memory.
+#[derive(Debug)]
+struct Misfit {
+    plan: StagePlan,
+    /// Bytes that it needs.
+    planned: u64,
+    /// Bytes that there are.
+    available: u64,
 }
 
 impl Run {
@@ -117,12 +135,13 @@ impl Run {
     /// # Errors
     /// If there is no such stage, or it cannot be recorded.
     pub fn rehearse(&self, phase: Phase) -> Result<Stage> {
-        let plan = self.stages().into_iter().find(|plan| plan.phase == phase);
+        let together = self.config.train.seeds_together == Some(true);
+        let plan = self.stages(together).into_iter().find(|plan| plan.phase == phase);
         let plan = plan.ok_or_else(|| Error::request(format!("{} has no stage of {phase}", self.config.name)))?;
-        let mut stage = self.record(plan)?;
-        self.initialise(&mut stage, plan);
+        let mut stage = self.record(&plan)?;
+        self.initialise(&mut stage);
         for (mentor, place) in stage.mentors.iter().zip(1..) {
-            mentor.initialise(&mut stage.state, plan.seed, place);
+            mentor.initialise(&mut stage.state, plan.seeds[0], place);
         }
         Ok(stage)
     }
@@ -132,20 +151,20 @@ impl Run {
     /// # Errors
     /// If a stage cannot be recorded, or does not fit into memory.
     pub fn forecast(&self) -> Result<Forecast> {
-        self.planned_bytes()?;
         let mut stages: Vec<StageForecast> = Vec::new();
-        for plan in self.stages() {
+        for plan in self.course(None)?.stages {
             // Stages of one phase differ by their seed only.
             if let Some(like) = stages.last().filter(|stage| stage.phase == plan.phase).cloned() {
-                stages.push(StageForecast { seed: plan.seed, ..like });
+                stages.push(StageForecast { seeds: plan.seeds, ..like });
                 continue;
             }
-            let mut stage = self.record(plan)?;
-            self.initialise(&mut stage, plan);
+            let mut stage = self.record(&plan)?;
+            self.initialise(&mut stage);
             let mut times = Vec::new();
             for step in 0..4.min(stage.steps_per_epoch()) {
                 let start = Instant::now();
                 stage.step(0, step)?;
+                stage.look()?;
                 times.push(start.elapsed());
             }
             times.sort_unstable();
@@ -154,7 +173,7 @@ impl Run {
             let epoch = stage.steps_per_epoch() as f64 + stage.evaluation_batches() as f64 / 3.0;
             stages.push(StageForecast {
                 phase: plan.phase,
-                seed: plan.seed,
+                seeds: plan.seeds,
                 learners: learners(&stage),
                 epochs: stage.config().epochs,
                 steps_per_epoch: stage.steps_per_epoch(),
@@ -170,9 +189,9 @@ impl Run {
     /// # Errors
     /// If something cannot be written, a number is not finite, or the run was stopped.
     pub fn start(self, out: Option<&Path>, stop: &Stop, observe: &mut Observer<'_>) -> Result<Outcome> {
-        let planned = self.planned_bytes()?;
+        let course = self.course(None)?;
         let session = Session::create(out, &self.config)?;
-        self.train(session, None, planned, stop, observe)
+        self.train(session, None, course, stop, observe)
     }
 
     /// Takes up the run in `folder` and trains the rest on `processor`.
@@ -185,39 +204,75 @@ impl Run {
         let config = Config::load(Some(&format!("{path}/config.toml")), &Default::default())?;
         let (session, position) = Session::resume(folder, &config)?;
         let run = Self::prepare(config, processor)?;
-        let planned = run.planned_bytes()?;
-        run.train(session, position, planned, stop, observe)
+        let course = run.course(position.as_ref())?;
+        run.train(session, position, course, stop, observe)
     }
 
-    /// The stages in order: pretraining where a mentor needs it, then the student's seeds.
-    fn stages(&self) -> Vec<StagePlan> {
+    /// The stages in order: pretraining where a mentor needs it, then the student's seeds, all `together` or one by one.
+    fn stages(&self, together: bool) -> Vec<StagePlan> {
         let needed = self.lineup.mentors.iter().any(|mentor| !mentor.ready);
-        let pretrain = needed.then(|| StagePlan { phase: Phase::Pretrain, seed: self.config.pretrain.seeds[0] });
-        let seeds = self.config.train.seeds.iter().map(|seed| StagePlan { phase: Phase::Distil, seed: *seed });
+        let pretrain = needed.then(|| StagePlan { phase: Phase::Pretrain, seeds: self.config.pretrain.seeds.clone() });
+        let seeds = &self.config.train.seeds;
+        let at_once = if together { seeds.len() } else { 1 };
+        let seeds = seeds.chunks(at_once).map(|seeds| StagePlan { phase: Phase::Distil, seeds: seeds.to_vec() });
         pretrain.into_iter().chain(seeds).collect()
     }
 
-    /// Planned bytes of the largest stage, which fits into the machine's memory.
-    fn planned_bytes(&self) -> Result<usize> {
+    /// How the run goes. Whether seeds learn together is decided by the checkpoint at `position` if it is one of the
+    /// student's, else by the config, which may leave it to what fits into a GPU's memory.
+    ///
+    /// # Errors
+    /// If a stage cannot be recorded, or does not fit into memory.
+    fn course(&self, position: Option<&Position>) -> Result<Course> {
+        let begun =
+            position.filter(|position| position.phase == Phase::Distil).map(|position| position.seeds.len() > 1);
+        // On a CPU it would only cost memory.
+        let may = self.processor.gpu().is_some() && self.config.train.seeds.len() > 1;
+        let choice = begun.or(self.config.train.seeds_together);
+        let stages = self.stages(choice.unwrap_or(may));
+        match self.fit(&stages)? {
+            Ok(bytes) => Ok(Course { stages, bytes }),
+            Err(misfit) if choice.is_some() || !may || misfit.plan.phase == Phase::Pretrain => {
+                Err(self.refusal(&misfit)?)
+            }
+            Err(_) => {
+                let stages = self.stages(false);
+                match self.fit(&stages)? {
+                    Ok(bytes) => Ok(Course { stages, bytes }),
+                    Err(misfit) => Err(self.refusal(&misfit)?),
+                }
+            }
+        }
+    }
+
+    /// Planned bytes of the largest of `stages`, or the first of them that does not fit into the machine's memory.
+    fn fit(&self, stages: &[StagePlan]) -> Result<Result<usize, Misfit>> {
         let mut most = 0;
         let mut seen = None;
-        for plan in self.stages() {
+        // Stages of one phase differ by their seed only.
+        for plan in stages {
             if seen != Some(plan.phase) {
-                let config = self.stage_config(plan);
-                let planned = self.design(plan, config)?.memory().bytes();
+                let planned = self.design(plan, self.stage_config(plan.phase))?.memory().bytes();
                 if let Some(available) = self.available_bytes()?.filter(|available| planned as u64 > *available) {
-                    let with_batch = |batch_size| {
-                        let config = TrainConfig { batch_size, ..config.clone() };
-                        Ok(self.design(plan, &config)?.memory().bytes() as u64)
-                    };
-                    let fits = room::largest(config.batch_size, available, with_batch)?;
-                    return Err(room::too_large(plan.phase, config.batch_size, planned as u64, available, fits));
+                    return Ok(Err(Misfit { plan: plan.clone(), planned: planned as u64, available }));
                 }
                 most = most.max(planned);
                 seen = Some(plan.phase);
             }
         }
-        Ok(most)
+        Ok(Ok(most))
+    }
+
+    /// Says what does not fit, and what would.
+    fn refusal(&self, misfit: &Misfit) -> Result<Error> {
+        let Misfit { plan, planned, available } = misfit;
+        let config = self.stage_config(plan.phase);
+        let with_batch = |batch_size| {
+            let config = TrainConfig { batch_size, ..config.clone() };
+            Ok(self.design(plan, &config)?.memory().bytes() as u64)
+        };
+        let fits = room::largest(config.batch_size, *available, with_batch)?;
+        Ok(room::too_large(plan.phase, plan.seeds.len(), config.batch_size, *planned, *available, fits))
     }
 
     /// Bytes that a stage may take: of the host's memory, or of a GPU's that is left beside the data set.
@@ -232,11 +287,11 @@ impl Run {
         mut self,
         mut session: Session,
         mut position: Option<Position>,
-        planned_bytes: usize,
+        course: Course,
         stop: &Stop,
         observe: &mut Observer<'_>,
     ) -> Result<Outcome> {
-        let stages = self.stages();
+        let Course { stages, bytes: planned_bytes } = course;
         let folder = session.folder.path().to_path_buf();
         observe(&Event::Started {
             folder: folder.display().to_string(),
@@ -255,7 +310,7 @@ impl Run {
             Some(_) => self.lineup.mentors.iter_mut().for_each(|mentor| mentor.weights = None),
         }
         for (number, plan) in stages.iter().enumerate().skip(first) {
-            let mut stage = self.record(*plan)?;
+            let mut stage = self.record(plan)?;
             // Taken, so that the checkpoint's tensors do not stay in memory.
             let done = match position.take() {
                 Some(position) => {
@@ -263,7 +318,7 @@ impl Run {
                     position.step
                 }
                 None => {
-                    self.initialise(&mut stage, *plan);
+                    self.initialise(&mut stage);
                     0
                 }
             };
@@ -271,7 +326,7 @@ impl Run {
             observe(&Event::Stage {
                 number: number + 1,
                 phase: plan.phase,
-                seed: plan.seed,
+                seeds: plan.seeds.clone(),
                 learners: learners(&stage),
                 epochs: stage.config().epochs,
                 steps_per_epoch: stage.steps_per_epoch(),
@@ -289,7 +344,7 @@ impl Run {
                 results: &results,
             };
             let counts = trainer.train(&mut stage, done, observe)?;
-            let made = self.keep(&stage, *plan, &counts, &session, observe)?;
+            let made = self.keep(&stage, plan.phase, &counts, &session, observe)?;
             results.extend(made);
         }
         self.in_order(&mut results);
@@ -302,12 +357,12 @@ impl Run {
     }
 
     /// Records, plans and allocates a stage.
-    fn record(&self, plan: StagePlan) -> Result<Stage> {
-        self.design(plan, self.stage_config(plan))?.allocate(&self.material)
+    fn record(&self, plan: &StagePlan) -> Result<Stage> {
+        self.design(plan, self.stage_config(plan.phase))?.allocate(&self.material)
     }
 
     /// Records and plans a stage that is trained as `config` says.
-    fn design(&self, plan: StagePlan, config: &TrainConfig) -> Result<Design> {
+    fn design(&self, plan: &StagePlan, config: &TrainConfig) -> Result<Design> {
         let augment = &self.config.data.augment;
         let augmentation = Augmentation { crop_padding: augment.crop_padding as usize, flip: augment.flip };
         let lineup = &self.lineup;
@@ -334,24 +389,24 @@ impl Run {
             }
         };
         let Self { processor, material, .. } = self;
-        Design::new(processor, material, config, augmentation, plan.seed, enrolments, mentors, lineup.teachers)
+        Design::new(processor, material, config, augmentation, &plan.seeds, enrolments, mentors, lineup.teachers)
     }
 
-    fn stage_config(&self, plan: StagePlan) -> &TrainConfig {
-        match plan.phase {
+    fn stage_config(&self, phase: Phase) -> &TrainConfig {
+        match phase {
             Phase::Pretrain => &self.config.pretrain,
             Phase::Distil => &self.config.train,
         }
     }
 
     /// Draws (or loads) the learners' first weights; the student's are the same for every method.
-    fn initialise(&self, stage: &mut Stage, plan: StagePlan) {
+    fn initialise(&self, stage: &mut Stage) {
         for index in 0..stage.learners.len() {
-            let model = stage.learners[index].model.clone();
+            let (model, seed) = (stage.learners[index].model.clone(), stage.learners[index].seed);
             let mentor = self.lineup.mentors.iter().find(|mentor| mentor.role == model.role);
             match (&self.lineup.student_weights, mentor) {
                 (Some(weights), None) => model.set(&mut stage.state, weights).expect("checked when they were read"),
-                (_, mentor) => model.initialise(&mut stage.state, plan.seed, mentor.map_or(0, |mentor| mentor.place)),
+                (_, mentor) => model.initialise(&mut stage.state, seed, mentor.map_or(0, |mentor| mentor.place)),
             }
         }
     }
@@ -370,7 +425,7 @@ impl Run {
     fn keep(
         &self,
         stage: &Stage,
-        plan: StagePlan,
+        phase: Phase,
         counts: &[Counts],
         session: &Session,
         observe: &mut Observer<'_>,
@@ -380,15 +435,15 @@ impl Run {
             let (model, method) = (&learner.model, learner.method.clone());
             let trained_by = method.clone().unwrap_or_else(|| Summary::ALONE.into());
             let path = match &method {
-                Some(method) => session.folder.student_weights(method, plan.seed),
+                Some(method) => session.folder.student_weights(method, learner.seed),
                 None => session.folder.mentor_weights(&model.role),
             };
             let tensors = model.tensors(&stage.state);
-            let card = self.card(&model.network, plan, &trained_by);
+            let card = self.card(&model.network, phase, learner.seed, &trained_by);
             save_weights(&path, &model.network, &tensors, &card)?;
             let best = stage.state.get::<f64>(learner.best);
             let last = counts.top1 / counts.images;
-            observe(&Event::Tested { role: model.role.clone(), method, seed: plan.seed, top1: last });
+            observe(&Event::Tested { role: model.role.clone(), method, seed: learner.seed, top1: last });
             results.push(ModelResult {
                 role: model.role.clone(),
                 model: model.network.name.clone(),
@@ -426,12 +481,12 @@ impl Run {
     }
 
     /// What is written beside the weights that a stage has trained.
-    fn card(&self, network: &Network, plan: StagePlan, method: &str) -> ModelCard {
+    fn card(&self, network: &Network, phase: Phase, seed: u64, method: &str) -> ModelCard {
         let trained = Training {
-            phase: plan.phase,
+            phase,
             method: method.to_string(),
-            seed: plan.seed,
-            epochs: u64::from(self.stage_config(plan).epochs),
+            seed,
+            epochs: u64::from(self.stage_config(phase).epochs),
             data: self.material.name.clone(),
         };
         ModelCard { trained, ..unknown(network, &self.material) }
@@ -484,7 +539,8 @@ fn learners(stage: &Stage) -> Vec<String> {
         Some(method) => method.clone(),
         None => format!("{} {}", learner.model.role, learner.model.network.name),
     };
-    stage.learners.iter().map(name).collect()
+    // Every seed has the same.
+    stage.learners.iter().filter(|learner| learner.seed == stage.seeds()[0]).map(name).collect()
 }
 
 /// A run that was stopped in an orderly way.

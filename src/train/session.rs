@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::checkpoint::{Checkpoint, CheckpointStore, Cursor, NamedTensor, digest};
+use super::clock;
 use super::folder::{CLASSROOM, METRICS, RunFolder, TIMING};
 use super::log::LineLog;
 use super::records::{ClassroomLine, MetricsLine, Phase, TimingLine};
@@ -34,6 +35,10 @@ pub struct Session {
 pub struct Position {
     /// The stage, from 0.
     pub stage: usize,
+    /// Its phase.
+    pub phase: Phase,
+    /// Its seeds.
+    pub seeds: Vec<u64>,
     /// Steps of the stage that are done.
     pub step: usize,
     /// Results of the stages before.
@@ -75,6 +80,11 @@ impl Session {
         let results = serde_json::from_slice(&tensors.swap_remove(results).3).map_err(|_| damaged("results"))?;
         let position = Position {
             stage: checkpoint.cursor.stage as usize,
+            phase: checkpoint.cursor.phase,
+            seeds: match checkpoint.cursor.seeds.is_empty() {
+                true => vec![checkpoint.cursor.seed],
+                false => checkpoint.cursor.seeds,
+            },
             step: checkpoint.cursor.step as usize,
             results,
             tensors,
@@ -135,7 +145,8 @@ impl Session {
             stage: place.stage as u32,
             phase: place.phase,
             method: None,
-            seed: stage.seed(),
+            seed: stage.seeds()[0],
+            seeds: several(stage.seeds()),
             epoch: (place.step / stage.steps_per_epoch()) as u64,
             step: place.step as u64,
             stopped: place.stopped,
@@ -189,10 +200,15 @@ impl Position {
     }
 }
 
+/// The seeds of a stage as records list them: not at all where there is only one.
+pub(super) fn several(seeds: &[u64]) -> Vec<u64> {
+    if seeds.len() > 1 { seeds.to_vec() } else { Vec::new() }
+}
+
 /// The state that a checkpoint holds: what learns. Mentors stand in `models/`, the data where it came from, and the clock is
-/// set anew in every step.
+/// set anew in every epoch.
 fn saved(stage: &Stage) -> impl Iterator<Item = StateId> + '_ {
-    let passing = ["clock/", "train/", "test/", "mentor/"];
+    let passing = [clock::PREFIX, "train/", "test/", "mentor/"];
     let entries = stage.state.layout().entries();
     entries
         .filter(move |(_, entry)| !entry.is_external() && !passing.iter().any(|prefix| entry.name.starts_with(prefix)))

@@ -1,10 +1,16 @@
 //! One stage of a run: models that learn together, as lanes of one step, from the same batches; recorded and planned once.
 //!
-//! Pretraining is a stage whose learners are all mentors that need weights. Distillation is a stage per seed whose
-//! learners are the student once per method, so that all methods share one forward pass of the frozen mentors.
+//! Pretraining is a stage whose learners are all mentors that need weights. Distillation is a stage whose learners are the
+//! student once per method, so that all methods share one forward pass of the frozen mentors; for one seed, or for several
+//! side by side, each with batches and learners of its own.
+//!
+//! A step is one replay of a plan. What changes from step to step lies in tables that the host writes once per epoch
+//! ([`super::clock`]), and that all numbers are finite is watched by the optimizer: between two looks the host neither
+//! sends nor asks anything.
 
-use super::evaluation::{Clock, Evaluation, Split, empty_tape};
-use super::learner::{Learner, Shared};
+use super::clock::Clock;
+use super::evaluation::{Evaluation, Split, empty_tape};
+use super::learner::Learner;
 use super::material::{ImagesState, Material};
 use super::schedule::Moment;
 use crate::config::TrainConfig;
@@ -42,23 +48,20 @@ pub struct Stage {
     pub mentors: Vec<Model>,
     /// Everything that outlives a step.
     pub state: State,
+    processor: Processor,
     config: TrainConfig,
-    seed: u64,
+    seeds: Vec<u64>,
     learn: Vec<u32>,
     arena: Arena,
     train: Plan,
     validation: Option<Evaluation>,
     test: Evaluation,
-    clock: Clock,
+    /// One per seed.
+    clocks: Vec<Clock>,
     memory: MemoryPlan,
-    order: Order,
-}
-
-/// The order of the images in an epoch.
-#[derive(Debug)]
-struct Order {
-    epoch: Option<u32>,
-    /// Of every image its key and its place among those that are learned from.
+    /// Epoch and step that the clocks point to.
+    next: Option<(u32, usize)>,
+    /// Room to draw an epoch's order in: of every image its key and its place among those that are learned from.
     places: Vec<(u64, u32)>,
 }
 
@@ -70,11 +73,11 @@ pub struct Design {
     mentors: Vec<Model>,
     layout: StateLayout,
     config: TrainConfig,
-    seed: u64,
+    seeds: Vec<u64>,
     train: Plan,
     validation: Option<Evaluation>,
     test: Evaluation,
-    clock: Clock,
+    clocks: Vec<Clock>,
     images: [ImagesState; 2],
 }
 
@@ -99,8 +102,8 @@ impl MemoryPlan {
 }
 
 impl Design {
-    /// Records, differentiates and plans a stage for `processor`. `mentors` are the frozen models with their roles, the
-    /// first `teachers` of them teachers.
+    /// Records, differentiates and plans a stage for `processor`. Each of `seeds` has every one of `enrolments` learn, from
+    /// batches of its own. `mentors` are the frozen models with their roles, the first `teachers` of them teachers.
     ///
     /// # Errors
     /// If the batch is larger than the training split, or an operation refuses.
@@ -110,7 +113,7 @@ impl Design {
         material: &Material,
         config: &TrainConfig,
         augmentation: Augmentation,
-        seed: u64,
+        seeds: &[u64],
         enrolments: Vec<Enrolment<'_>>,
         mentors: Vec<(String, crate::nn::Network)>,
         teachers: usize,
@@ -127,53 +130,70 @@ impl Design {
         let mut layout = StateLayout::new();
         let train_images = material.train.declare(&mut layout, "train", material.shape);
         let test_images = material.test.declare(&mut layout, "test", material.shape);
-        let clock = Clock::declare(&mut layout, batch, float);
+        let steps = material.learn.len() / batch;
+        let several = seeds.len() > 1;
+        let clock = |seed: &u64| {
+            let name = if several { format!("train/seed-{seed}") } else { "train".to_string() };
+            Clock::training(&mut layout, &name, batch, steps, float)
+        };
+        let clocks: Vec<Clock> = seeds.iter().map(clock).collect();
+        let test_clock = Clock::evaluation(&mut layout, "test", batch, material.test.labels.len());
+        let held_out = Split { images: train_images, indices: material.validation.clone() };
+        let validation_clock = match held_out.indices.len() {
+            0 => None,
+            images => Some(Clock::evaluation(&mut layout, "validation", batch, images)),
+        };
         let mentors: Vec<Model> = mentors
             .into_iter()
             .map(|(role, network)| Model::declare(&mut layout, &format!("mentor/{role}"), &role, network, float))
             .collect();
-        let mut teaching = Vec::new();
         let mut learners = Vec::new();
-        for enrolment in enrolments {
-            let prefix = prefix(&enrolment.role, enrolment.method.as_deref());
-            let model = Model::declare(&mut layout, &prefix, &enrolment.role, enrolment.network, float);
-            learners.push(Learner::declare(&mut layout, &prefix, model, enrolment.method, float));
-            teaching.push(enrolment.teach);
+        for seed in seeds {
+            for enrolment in &enrolments {
+                let prefix = prefix(&enrolment.role, enrolment.method.as_deref(), several.then_some(*seed));
+                let (role, network) = (&enrolment.role, enrolment.network.clone());
+                let model = Model::declare(&mut layout, &prefix, role, network, float);
+                learners.push(Learner::declare(&mut layout, &prefix, model, enrolment.method.clone(), *seed, float));
+            }
         }
 
         let mut tape = empty_tape(config.precision);
-        let (images, labels) = clock.batch(&mut tape, &layout, train_images, material, augmentation, seed)?;
-        let (valid, rate) = (tape.state(&layout, clock.valid), tape.state(&layout, clock.rate));
-        let shared = Shared { images, labels, valid, rate };
-        let mut frozen = Vec::new();
-        for (lane, mentor) in mentors.iter().enumerate() {
-            tape.set_lane(lane as u32);
-            let logits = mentor.record(&mut tape, &layout, shared.images, Mode::Eval, &[])?.logits;
-            frozen.push(Mentor { role: mentor.role.clone(), logits });
-        }
-        for (lane, (learner, teach)) in learners.iter_mut().zip(&teaching).enumerate() {
-            tape.set_lane((mentors.len() + lane) as u32);
-            let lesson = |student| Lesson {
-                student,
-                labels: shared.labels,
-                mentors: frozen.clone(),
-                teachers,
-                label_smoothing: config.label_smoothing,
-            };
-            learner.record(&mut tape, &mut layout, shared, config, teach, lesson)?;
+        let classes = seeds.iter().zip(&clocks).zip(learners.chunks_mut(enrolments.len().max(1)));
+        for (index, ((seed, clock), learners)) in classes.enumerate() {
+            let first_lane = index * (mentors.len() + enrolments.len());
+            let lane = |model: usize| (first_lane + model) as u32;
+            tape.set_lane(lane(0));
+            let batch = clock.batch(&mut tape, &layout, train_images, material, augmentation, *seed)?;
+            let mut frozen = Vec::new();
+            for (index, mentor) in mentors.iter().enumerate() {
+                tape.set_lane(lane(index));
+                let logits = mentor.record(&mut tape, &layout, batch.images, Mode::Eval, &[])?.logits;
+                frozen.push(Mentor { role: mentor.role.clone(), logits });
+            }
+            for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
+                tape.set_lane(lane(mentors.len() + index));
+                let lesson = |student| Lesson {
+                    student,
+                    labels: batch.labels,
+                    mentors: frozen.clone(),
+                    teachers,
+                    label_smoothing: config.label_smoothing,
+                };
+                learner.record(&mut tape, &mut layout, batch, config, &enrolment.teach, lesson)?;
+            }
         }
         let train = Plan::on(processor, &tape, &layout)?;
-        let evaluation = |split: Split| {
+        let evaluation = |split: Split, clock: Clock| {
             let counted = learners.iter().map(|learner| (&learner.model, learner.evaluated));
-            Evaluation::new(processor, config.precision, &layout, &clock, material, split, counted)
+            Evaluation::new(processor, config.precision, &layout, clock, material, split, counted)
         };
-        let test = evaluation(Split::whole(test_images, &material.test))?;
-        let held_out = Split { images: train_images, indices: material.validation.clone() };
-        let validation = if held_out.indices.is_empty() { None } else { Some(evaluation(held_out)?) };
+        let test = evaluation(Split::whole(test_images, &material.test), test_clock)?;
+        let validation = validation_clock.map(|clock| evaluation(held_out, clock)).transpose()?;
         let images = [train_images, test_images];
         let config = config.clone();
         let processor = processor.clone();
-        Ok(Self { processor, learners, mentors, layout, config, seed, train, validation, test, clock, images })
+        let seeds = seeds.to_vec();
+        Ok(Self { processor, learners, mentors, layout, config, seeds, train, validation, test, clocks, images })
     }
 
     /// What the stage needs.
@@ -198,20 +218,24 @@ impl Design {
         for (declared, images) in self.images.iter().zip([&material.train, &material.test]) {
             state.get_mut::<u32>(declared.labels).copy_from_slice(&images.labels);
         }
+        self.test.prepare(&mut state);
+        self.validation.iter().for_each(|evaluation| evaluation.prepare(&mut state));
         Ok(Stage {
+            arena: Arena::on(&self.processor, memory.arena)?,
+            processor: self.processor,
             learners: self.learners,
             mentors: self.mentors,
             state,
             config: self.config,
-            seed: self.seed,
+            seeds: self.seeds,
             learn: material.learn.clone(),
-            arena: Arena::on(&self.processor, memory.arena)?,
             train: self.train,
             validation: self.validation,
             test: self.test,
-            clock: self.clock,
+            clocks: self.clocks,
             memory,
-            order: Order { epoch: None, places: vec![(0, 0); material.learn.len()] },
+            next: None,
+            places: vec![(0, 0); material.learn.len()],
         })
     }
 }
@@ -237,9 +261,14 @@ impl Stage {
         &self.config
     }
 
-    /// The seed of the order of images and of the learners' weights.
-    pub fn seed(&self) -> u64 {
-        self.seed
+    /// The seeds that are trained side by side, each with an order of images and learners of its own.
+    pub fn seeds(&self) -> &[u64] {
+        &self.seeds
+    }
+
+    /// Whether steps go on while the host does something else, until it looks.
+    pub fn runs_ahead(&self) -> bool {
+        self.processor.gpu().is_some()
     }
 
     /// The learning rate of a step.
@@ -249,32 +278,37 @@ impl Stage {
         self.config.schedule.rate(self.config.optimizer.lr, moment)
     }
 
-    /// Replays one training step. A loss or weight that is not finite is an error that names model, epoch and step.
+    /// Replays one training step. Whether all numbers are still finite is seen by [`Stage::look`].
+    ///
+    /// # Errors
+    /// If a GPU fails.
+    pub fn step(&mut self, epoch: u32, step: usize) -> Result<()> {
+        self.set_clock(epoch, step);
+        self.next = Some((epoch, step + 1));
+        self.train.run(&mut self.arena, &mut self.state)
+    }
+
+    /// Waits for all steps so far. A loss or weight that has not been finite is an error that names model, epoch and step.
     ///
     /// # Errors
     /// As said.
-    pub fn step(&mut self, epoch: u32, step: usize) -> Result<()> {
-        self.set_clock(epoch, step);
-        self.train.run(&mut self.arena, &mut self.state)?;
-        self.learners.iter().try_for_each(|learner| self.state.fetch(&[learner.loss, learner.broken]))?;
-        let broken = self.learners.iter().find(|learner| {
-            let loss = self.state.get::<f64>(learner.loss)[0];
-            self.state.get::<u32>(learner.broken)[0] != 0 || !loss.is_finite()
-        });
-        match broken {
-            None => Ok(()),
-            Some(learner) => {
-                let by = learner.method.as_ref().map(|method| format!(" by {method}")).unwrap_or_default();
-                Err(Error::failed(format!(
-                    "{} ({}){by}: the loss or a weight is no longer a finite number, in epoch {}, step {}",
-                    learner.model.role,
-                    learner.model.network.name,
-                    epoch + 1,
-                    step + 1
-                ))
-                .help("a smaller learning rate, or a warm-up, usually helps; the last checkpoint is intact"))
-            }
-        }
+    pub fn look(&mut self) -> Result<()> {
+        self.learners.iter().try_for_each(|learner| self.state.fetch(&[learner.broken]))?;
+        let broken = |learner: &Learner| self.state.get::<u32>(learner.broken)[0];
+        let Some(learner) = self.learners.iter().filter(|one| broken(one) > 0).min_by_key(|one| broken(one)) else {
+            return Ok(());
+        };
+        let (number, steps) = (broken(learner) as usize - 1, self.steps_per_epoch());
+        let by = learner.method.as_ref().map(|method| format!(" by {method}")).unwrap_or_default();
+        let seed = if self.seeds.len() > 1 { format!(" with seed {}", learner.seed) } else { String::new() };
+        Err(Error::failed(format!(
+            "{} ({}){by}{seed}: the loss or a weight is no longer a finite number, in epoch {}, step {}",
+            learner.model.role,
+            learner.model.network.name,
+            number / steps + 1,
+            number % steps + 1
+        ))
+        .help("a smaller learning rate, or a warm-up, usually helps; the last checkpoint is intact"))
     }
 
     /// As [`Stage::step`], with the time of every operation.
@@ -283,24 +317,36 @@ impl Stage {
     /// If a GPU fails.
     pub fn profile(&mut self, epoch: u32, step: usize) -> Result<Vec<OpTime>> {
         self.set_clock(epoch, step);
+        self.next = Some((epoch, step + 1));
         self.train.profile(&mut self.arena, &mut self.state)
     }
 
+    /// Lets the clocks point to a step, where the one before has not left them there.
     fn set_clock(&mut self, epoch: u32, step: usize) {
-        if self.order.epoch != Some(epoch) {
-            Philox::new(self.seed, Stream::Shuffle).permute(u64::from(epoch), &mut self.order.places);
-            self.order.epoch = Some(epoch);
+        let steps = self.steps_per_epoch();
+        assert!(step < steps, "step {step} of an epoch of {steps}");
+        if self.next.is_none_or(|(known, _)| known != epoch) {
+            self.write_tables(epoch);
         }
-        let batch = self.config.batch_size;
-        let rate = self.rate(epoch, step);
-        let number = epoch as usize * self.steps_per_epoch() + step;
-        let indices = self.state.get_mut::<u32>(self.clock.indices);
-        for (index, (_, place)) in indices.iter_mut().zip(&self.order.places[step * batch..(step + 1) * batch]) {
-            *index = self.learn[*place as usize];
+        if self.next != Some((epoch, step)) {
+            let Self { clocks, state, .. } = self;
+            clocks.iter().for_each(|clock| clock.point(state, step, epoch as usize * steps + step));
         }
-        self.state.get_mut::<u32>(self.clock.step)[0] = number as u32;
-        self.state.get_mut::<u32>(self.clock.valid)[0] = batch as u32;
-        self.state.set_f64(self.clock.rate, &[rate]);
+    }
+
+    /// Writes an epoch's order of images, of every seed, and its learning rates.
+    fn write_tables(&mut self, epoch: u32) {
+        for index in 0..self.clocks.len() {
+            let clock = self.clocks[index];
+            Philox::new(self.seeds[index], Stream::Shuffle).permute(u64::from(epoch), &mut self.places);
+            let order = self.state.get_mut::<u32>(clock.order);
+            // The last partial batch is left out.
+            order.iter_mut().zip(&self.places).for_each(|(image, (_, place))| *image = self.learn[*place as usize]);
+            let rates = clock.rates.expect("a training's clock has rates");
+            for step in 0..self.steps_per_epoch() {
+                self.state.set_f64_at(rates, step, self.rate(epoch, step));
+            }
+        }
     }
 
     /// Counts every learner's hits on the validation split; `None` without one.
@@ -308,8 +354,8 @@ impl Stage {
     /// # Errors
     /// If a GPU fails.
     pub fn validate(&mut self) -> Result<Option<Vec<Counts>>> {
-        let Self { validation, clock, arena, state, .. } = self;
-        validation.as_ref().map(|evaluation| evaluation.run(clock, arena, state)).transpose()
+        let Self { validation, arena, state, .. } = self;
+        validation.as_ref().map(|evaluation| evaluation.run(arena, state)).transpose()
     }
 
     /// Counts every learner's hits on the test split.
@@ -317,20 +363,20 @@ impl Stage {
     /// # Errors
     /// If a GPU fails.
     pub fn test(&mut self) -> Result<Vec<Counts>> {
-        self.test.run(&self.clock, &mut self.arena, &mut self.state)
+        self.test.run(&mut self.arena, &mut self.state)
     }
 
     /// Batches that one pass over the validation and one over the test split take.
     pub fn evaluation_batches(&self) -> usize {
-        let batch = self.config.batch_size;
-        self.test.batches(batch) + self.validation.as_ref().map_or(0, |evaluation| evaluation.batches(batch))
+        self.test.batches() + self.validation.as_ref().map_or(0, Evaluation::batches)
     }
 }
 
-/// Where a learner's state stands.
-fn prefix(role: &str, method: Option<&str>) -> String {
+/// Where a learner's state stands; `seed` where several are trained side by side.
+fn prefix(role: &str, method: Option<&str>, seed: Option<u64>) -> String {
+    let seed = seed.map(|seed| format!("seed-{seed}/")).unwrap_or_default();
     match method {
-        Some(method) => format!("{role}/{method}"),
-        None => role.to_string(),
+        Some(method) => format!("{seed}{role}/{method}"),
+        None => format!("{seed}{role}"),
     }
 }

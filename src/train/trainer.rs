@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::event::Event;
+use super::event::{Event, Running};
 use super::learner::Learner;
 use super::records::{ClassroomLine, MetricsLine, NamedValues, Phase, TimingLine};
 use super::results::ModelResult;
 use super::run::{Observer, stopped};
-use super::session::{Place, Session};
+use super::session::{Place, Session, several};
 use super::stage::Stage;
 use super::stop::Stop;
 use crate::config::Checkpoints;
 use crate::error::Result;
 use crate::ops::evaluate::Counts;
 
-/// Steps between two reports of running accuracies.
+/// Steps between two looks at a stage that runs ahead, and between two reports of running accuracies.
 const RUNNING_EVERY: usize = 16;
 
 /// What training a stage needs besides the stage.
@@ -44,31 +44,37 @@ impl Trainer<'_> {
                     learners[index].reset(state);
                 }
             }
-            let mut times = Vec::with_capacity(steps);
+            let mut times = StepTimes::of(steps - first);
             for step in first..steps {
-                let began = Instant::now();
+                times.begin();
                 stage.step(epoch, step)?;
-                times.push(began.elapsed());
                 let finished = epoch as usize * steps + step + 1;
+                let every = self.checkpoints.every_steps as usize;
+                // At an epoch's end the epoch is closed first: its lines belong to what is saved.
+                let is_last = step + 1 == steps;
+                let reports = (step + 1).is_multiple_of(RUNNING_EVERY);
+                let stops = !is_last && self.stop.requested();
+                let saves = !is_last && every > 0 && finished.is_multiple_of(every);
+                // What is not finite is neither reported nor saved.
+                if reports || stops || saves || is_last || !stage.runs_ahead() {
+                    stage.look()?;
+                    times.end();
+                }
                 observe(&Event::Step { done: finished });
-                if (step + 1).is_multiple_of(RUNNING_EVERY) {
+                if reports {
                     observe(&running(stage)?);
                 }
-                // At an epoch's end the epoch is closed first: its lines belong to what is saved.
-                if step + 1 < steps {
-                    let every = self.checkpoints.every_steps as usize;
-                    if self.stop.requested() {
-                        self.save(stage, finished, true, observe)?;
-                        return Err(stopped(self.session.folder.path(), finished));
-                    }
-                    if every > 0 && finished.is_multiple_of(every) {
-                        self.save(stage, finished, false, observe)?;
-                    }
+                if stops {
+                    self.save(stage, finished, true, observe)?;
+                    return Err(stopped(self.session.folder.path(), finished));
+                }
+                if saves {
+                    self.save(stage, finished, false, observe)?;
                 }
             }
             let finished = (epoch as usize + 1) * steps;
             last = self.close_epoch(stage, epoch, observe)?;
-            self.log_time(stage, epoch, start.elapsed(), &mut times)?;
+            self.log_time(stage, epoch, start.elapsed(), times.steps)?;
             let Checkpoints { every_epochs, every_steps, .. } = *self.checkpoints;
             let due = every_epochs > 0 && ((epoch + 1).is_multiple_of(every_epochs) || epoch + 1 == epochs);
             let due = due || every_steps > 0 && finished.is_multiple_of(every_steps as usize);
@@ -130,7 +136,7 @@ impl Trainer<'_> {
         MetricsLine {
             phase: self.phase,
             method: learner.method.clone(),
-            seed: stage.seed(),
+            seed: learner.seed,
             role: learner.model.role.clone(),
             model: learner.model.network.name.clone(),
             epoch: u64::from(epoch) + 1,
@@ -143,14 +149,15 @@ impl Trainer<'_> {
         }
     }
 
-    fn log_time(&mut self, stage: &Stage, epoch: u32, whole: Duration, times: &mut [Duration]) -> Result<()> {
+    fn log_time(&mut self, stage: &Stage, epoch: u32, whole: Duration, mut times: Vec<Duration>) -> Result<()> {
         times.sort_unstable();
         let training: Duration = times.iter().sum();
-        let images = times.len() * stage.config().batch_size;
+        let images = times.len() * stage.config().batch_size * stage.seeds().len();
         self.session.log_timing(&TimingLine {
             phase: self.phase,
             method: None,
-            seed: stage.seed(),
+            seed: stage.seeds()[0],
+            seeds: several(stage.seeds()),
             epoch: u64::from(epoch) + 1,
             seconds: whole.as_secs_f64(),
             step_ms: times.get(times.len() / 2).map_or(0.0, |time| time.as_secs_f64() * 1e3),
@@ -168,12 +175,40 @@ impl Trainer<'_> {
     }
 }
 
+/// Times of an epoch's steps. Steps between two looks have the same time each: when one ended nobody knows.
+struct StepTimes {
+    steps: Vec<Duration>,
+    /// When the steps since the last look began, and how many they are.
+    open: Option<(Instant, u32)>,
+}
+
+impl StepTimes {
+    /// Room for `steps` steps.
+    fn of(steps: usize) -> Self {
+        Self { steps: Vec::with_capacity(steps), open: None }
+    }
+
+    /// A step begins.
+    fn begin(&mut self) {
+        self.open.get_or_insert_with(|| (Instant::now(), 0)).1 += 1;
+    }
+
+    /// All steps that have begun are done.
+    fn end(&mut self) {
+        if let Some((began, count)) = self.open.take() {
+            let each = began.elapsed() / count;
+            self.steps.extend((0..count).map(|_| each));
+        }
+    }
+}
+
 /// How well each learner does on the training images of the epoch so far.
 fn running(stage: &mut Stage) -> Result<Event> {
     stage.learners.iter().try_for_each(|learner| stage.state.fetch(&[learner.trained]))?;
     let accuracy = |learner: &Learner| {
         let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
-        (learner.model.role.clone(), learner.method.clone(), trained.top1 / trained.images)
+        let (role, method, seed) = (learner.model.role.clone(), learner.method.clone(), learner.seed);
+        Running { role, method, seed, top1: trained.top1 / trained.images }
     };
     Ok(Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() })
 }
@@ -184,7 +219,7 @@ fn classroom(stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
     let mean = |quantity| learner.mean(&stage.state, quantity, stage.steps_per_epoch() as f64);
     let line = |one: &crate::distill::MentorUse| ClassroomLine {
         method: learner.method.clone().unwrap_or_default(),
-        seed: stage.seed(),
+        seed: learner.seed,
         epoch: u64::from(epoch) + 1,
         mentor: one.role.clone(),
         rank: one.rank.map(mean),

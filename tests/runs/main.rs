@@ -5,4 +5,5 @@ mod leaves;
 mod memory;
 mod resume;
 mod school;
+mod seeds;
 mod sim;

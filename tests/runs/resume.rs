@@ -10,13 +10,14 @@ use kd_engine::random::{Philox, Stream};
 use crate::school::{School, assert_same, stderr};
 
 /// A run that goes on, and what it says.
-struct Running {
-    child: Child,
+pub struct Running {
+    pub child: Child,
     events: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
-    fn start(school: &School, arguments: &[&str]) -> Self {
+    /// Starts `run` with `arguments`.
+    pub fn start(school: &School, arguments: &[&str]) -> Self {
         let mut command = school.command(&["run", "--json"]);
         let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap());
@@ -29,12 +30,14 @@ impl Running {
         (self.events.read_line(&mut line).unwrap() > 0).then_some(line)
     }
 
-    fn wait_for(&mut self, event: &str) {
+    /// Waits for an event of that name.
+    pub fn wait_for(&mut self, event: &str) {
         let wanted = format!("{{\"event\":\"{event}\"");
         while !self.event().unwrap_or_else(|| panic!("the run ended before it said {event}")).starts_with(&wanted) {}
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends a signal.
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
     }

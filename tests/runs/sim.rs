@@ -100,6 +100,25 @@ fn bf16_follows_float32_within_the_spread_of_seeds() {
     }
 }
 
+/// The device runs ahead of the host, which looks at the epoch's end only here: it still names the step in which it happened,
+/// and saves nothing of it.
+#[test]
+fn a_loss_that_is_not_finite_is_named_as_on_the_cpu() {
+    let school = School::new();
+    let sets = ["--set", "train.optimizer.lr=1e30", "--set", "output.checkpoints.every_steps=0"];
+    let said = ["cpu", "sim"].map(|device| {
+        let output = school.try_run(&with(&[&sets[..], &["--device", device, "--out", device]].concat()));
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        stderr(&output).lines().filter(|line| line.contains("no longer a finite number")).collect::<Vec<_>>().join("\n")
+    });
+    assert!(said[0].contains("in epoch 1, step "), "{}", said[0]);
+    assert_eq!(said[1], said[0]);
+    let left = school.left("sim");
+    let saved: Vec<&String> = left.keys().filter(|name| name.starts_with("checkpoints/step-")).collect();
+    assert!(!saved.is_empty() && saved.iter().all(|name| name.starts_with("checkpoints/step-000-")), "{saved:?}");
+    assert_eq!(metrics(&school, "sim").iter().filter(|line| line["phase"] == "distil").count(), 0);
+}
+
 #[test]
 fn lost_device_is_said_and_the_run_goes_on_later() {
     let school = School::new();

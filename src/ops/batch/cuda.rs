@@ -2,7 +2,6 @@
 
 use super::Batch;
 use crate::tape::{Argument, Launcher};
-use crate::tensor::DType;
 
 /// Threads of a block.
 const THREADS: u32 = 256;
@@ -24,17 +23,9 @@ struct Augmented {
 
 pub(super) fn launch(launcher: &mut Launcher<'_>, op: &Batch) {
     let (dtype, shape) = (launcher.output_dtype(0), launcher.output_shape(0));
-    // Rounded once, from f64 to what is stored.
-    let table = match dtype {
-        DType::BF16 => {
-            let values: Vec<u16> = op.table.iter().map(|value| half::bf16::from_f64(*value).to_bits()).collect();
-            launcher.constant(bytemuck::cast_slice(&values))
-        }
-        _ => {
-            let values: Vec<f32> = op.table.iter().map(|value| *value as f32).collect();
-            launcher.constant(bytemuck::cast_slice(&values))
-        }
-    };
+    // Scale and shift of every channel.
+    let affine: Vec<f32> = op.affine.iter().flatten().map(|value| *value as f32).collect();
+    let affine = launcher.constant(bytemuck::cast_slice(&affine));
     let augmented = Augmented {
         height: shape[1] as u32,
         width: shape[2] as u32,
@@ -44,7 +35,7 @@ pub(super) fn launch(launcher: &mut Launcher<'_>, op: &Batch) {
         key: op.generator.key(),
     };
     let mut arguments: Vec<Argument> = (0..4).map(|index| launcher.input(index)).collect();
-    arguments.extend([table, launcher.output(0), launcher.output(1)]);
+    arguments.extend([affine, launcher.output(0), launcher.output(1)]);
     arguments.push(Argument::Structure(bytemuck::bytes_of(&augmented).into()));
     let stretches = (shape[1] * shape[2] * shape[3]).div_ceil(ELEMENTS);
     launcher.launch(format!("batch_{dtype}"), [shape[0], stretches, 1], THREADS, arguments);

@@ -26,7 +26,7 @@ pub struct Augmentation {
     pub flip: bool,
 }
 
-/// Where a batch comes from; all of it is state.
+/// Where a batch comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchSource {
     /// `[N, H, W, C]` bytes.
@@ -43,6 +43,8 @@ pub struct BatchSource {
 struct Batch {
     /// Per channel and byte: the normalised value.
     table: Vec<f64>,
+    /// Per channel: what a byte is multiplied with, and what is added then.
+    affine: Vec<[f64; 2]>,
     augmentation: Augmentation,
     generator: Philox,
 }
@@ -74,12 +76,14 @@ impl Tape {
                 (0..256).map(move |byte| (f64::from(byte) / 255.0 - f64::from(*mean)) / f64::from(*std))
             })
             .collect();
+        let affine = mean.iter().zip(std).map(|(mean, std)| (f64::from(*mean), f64::from(*std)));
+        let affine = affine.map(|(mean, std)| [1.0 / (255.0 * std), -mean / std]).collect();
         let images = self.shape(source.indices).count();
         let outputs = [
             ("images", self.storage(), Shape::from([images, shape[1], shape[2], channels])),
             ("labels", DType::U32, Shape::from([images])),
         ];
-        let op = Batch { table, augmentation, generator: Philox::new(seed, Stream::Augment) };
+        let op = Batch { table, affine, augmentation, generator: Philox::new(seed, Stream::Augment) };
         let made = self.record(op, &[source.images, source.labels, source.indices, source.step], &outputs);
         Ok((made[0], made[1]))
     }

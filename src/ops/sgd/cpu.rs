@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-use super::{Sgd, SgdOptions};
+use super::{GRADIENTS, Sgd, SgdOptions};
 use crate::simd::{Element, Kernel, Simd, dispatch};
 use crate::tape::Frame;
 
@@ -53,14 +53,15 @@ impl<T: Element> Kernel<T> for Piece<T> {
 
 pub(super) fn run<T: Element>(sgd: &Sgd, frame: &Frame<'_>) {
     let rate = frame.input::<T>(0)[0];
-    let broken = frame.output::<u32>(0);
-    let finite = AtomicBool::new(true);
+    let (loss, number) = (frame.input::<T>(1)[0], frame.input::<u32>(2)[0]);
+    let broken = &mut frame.output::<u32>(0)[0];
+    let finite = AtomicBool::new(loss.to_f64().is_finite());
     sgd.pieces.par_iter().for_each(|&(parameter, start, count)| {
         let piece = Piece {
             // Addresses only: pieces are disjoint, so no two tasks touch one element.
             weight: frame.output_ptr::<T>(1 + 2 * parameter).wrapping_add(start),
             velocity: frame.output_ptr::<T>(2 + 2 * parameter).wrapping_add(start),
-            gradient: frame.input_ptr::<T>(1 + parameter).wrapping_add(start),
+            gradient: frame.input_ptr::<T>(GRADIENTS + parameter).wrapping_add(start),
             count,
             rate,
             options: sgd.options,
@@ -69,7 +70,7 @@ pub(super) fn run<T: Element>(sgd: &Sgd, frame: &Frame<'_>) {
             finite.store(false, Ordering::Relaxed);
         }
     });
-    if !finite.load(Ordering::Relaxed) {
-        broken[0] = 1;
+    if !finite.load(Ordering::Relaxed) && *broken == 0 {
+        *broken = number + 1;
     }
 }

@@ -4,7 +4,8 @@
 //! g = gradient + weight_decay * w;  v = momentum * v + g;  w = w - lr * (nesterov ? g + momentum * v : v)
 //! ```
 //!
-//! The rate is state, so that a schedule moves it without a new plan. A weight that is no longer finite raises a flag.
+//! The rate is a value, so that a schedule moves it without a new plan. The step in which a weight or the loss is no longer
+//! finite for the first time is kept in state, so that nobody has to look after every step.
 
 pub(super) mod cases;
 mod cpu;
@@ -37,6 +38,17 @@ pub struct SgdParameter {
     pub velocity: ValueId,
 }
 
+/// What tells whether a learner still computes with finite numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// The loss of the step, a scalar.
+    pub loss: ValueId,
+    /// u32 `[1]`: the number of the step, from 0.
+    pub number: ValueId,
+    /// State, u32 `[1]`: the first step, counted from 1, after which a weight or whose loss was not finite; 0: none yet.
+    pub broken: ValueId,
+}
+
 #[derive(Debug)]
 struct Sgd {
     options: SgdOptions,
@@ -44,28 +56,24 @@ struct Sgd {
     pieces: Vec<(usize, usize, usize)>,
 }
 
+/// The first input that is a gradient; rate, loss and number stand before.
+const GRADIENTS: usize = 3;
+
 /// Elements of a piece of work: enough to be worth a task, few enough to share out.
 const PIECE: usize = 32 * 1024;
 
 impl Tape {
-    /// Records one update of `parameters` at `rate` (a scalar of state): one operation for all of them, or without fusion
-    /// ([`Tape::set_fusion`]) one for each. `broken` (u32 `[1]`, state) becomes 1 if a weight is not finite afterwards,
-    /// and stays as it is otherwise.
+    /// Records one update of `parameters` at `rate` (a scalar), and watches the weights and the loss: one operation for all
+    /// of them, or without fusion ([`Tape::set_fusion`]) one for each.
     ///
     /// # Errors
     /// If shapes or types of a parameter's values differ.
-    pub fn sgd(
-        &mut self,
-        parameters: &[SgdParameter],
-        rate: ValueId,
-        broken: ValueId,
-        options: SgdOptions,
-    ) -> Result<()> {
+    pub fn sgd(&mut self, parameters: &[SgdParameter], rate: ValueId, watch: Watch, options: SgdOptions) -> Result<()> {
         if parameters.len() > 1 && !self.fusion() {
-            return parameters.iter().try_for_each(|one| self.sgd(&[*one], rate, broken, options));
+            return parameters.iter().try_for_each(|one| self.sgd(&[*one], rate, watch, options));
         }
-        let mut inputs = vec![rate];
-        let mut outputs = vec![broken];
+        let mut inputs = vec![rate, watch.loss, watch.number];
+        let mut outputs = vec![watch.broken];
         let mut pieces = Vec::new();
         for (index, parameter) in parameters.iter().enumerate() {
             let shape = self.shape(parameter.weight);
@@ -81,7 +89,7 @@ impl Tape {
             let count = shape.count();
             pieces.extend((0..count).step_by(PIECE).map(|start| (index, start, PIECE.min(count - start))));
         }
-        debug_assert_eq!(self.dtype(broken), DType::U32);
+        debug_assert_eq!([watch.broken, watch.number].map(|id| self.dtype(id)), [DType::U32; 2]);
         self.record_into(Sgd { options, pieces }, &inputs, &outputs);
         Ok(())
     }

@@ -11,6 +11,8 @@ fn steps_follow_the_formula() {
         let counts = [7, 70_001];
         let mut layout = StateLayout::new();
         let rate = layout.declare("rate", DType::F64, []);
+        let loss = layout.declare("loss", DType::F64, []);
+        let number = layout.declare("number", DType::U32, [1]);
         let broken = layout.declare("broken", DType::U32, [1]);
         let ids: Vec<_> = counts
             .iter()
@@ -25,8 +27,10 @@ fn steps_follow_the_formula() {
                 velocity: tape.state(&layout, *velocity),
             })
             .collect();
-        let (rate_value, broken_value) = (tape.state(&layout, rate), tape.state(&layout, broken));
-        tape.sgd(&parameters, rate_value, broken_value, options).unwrap();
+        let rate_value = tape.state(&layout, rate);
+        let [loss_value, number_value, broken_value] = [loss, number, broken].map(|id| tape.state(&layout, id));
+        let watch = Watch { loss: loss_value, number: number_value, broken: broken_value };
+        tape.sgd(&parameters, rate_value, watch, options).unwrap();
         let plan = Plan::new(&tape, &layout);
         let mut state = layout.allocate();
         let mut arena = Arena::new(plan.bytes());
@@ -57,8 +61,17 @@ fn steps_follow_the_formula() {
             assert!(state.get::<f64>(*weight).iter().zip(expected).all(close));
         }
         assert_eq!(state.get::<u32>(broken), [0]);
-        state.get_mut::<f64>(ids[1][1])[69_999] = f64::INFINITY;
+        state.get_mut::<u32>(number)[0] = 6;
+        state.set_f64(loss, &[f64::NAN]);
         plan.run(&mut arena, &mut state).unwrap();
-        assert_eq!(state.get::<u32>(broken), [1], "an infinite weight is seen");
+        assert_eq!(state.get::<u32>(broken), [7], "a loss that is not a number is seen");
+        state.set_f64(loss, &[1.0]);
+        state.clear(broken);
+        state.get_mut::<f64>(ids[1][1])[69_999] = f64::INFINITY;
+        for now in 6..9 {
+            state.get_mut::<u32>(number)[0] = now;
+            plan.run(&mut arena, &mut state).unwrap();
+            assert_eq!(state.get::<u32>(broken), [7], "an infinite weight is seen, and the first step stays");
+        }
     }
 }

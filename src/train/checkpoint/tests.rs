@@ -13,6 +13,7 @@ fn checkpoint(stage: u32, step: u64) -> Checkpoint<'static> {
         phase: if stage == 0 { Phase::Pretrain } else { Phase::Distil },
         method: (stage > 0).then(|| "classroomkd".to_string()),
         seed: 1,
+        seeds: Vec::new(),
         epoch: step / 100,
         step,
         stopped: false,
