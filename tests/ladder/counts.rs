@@ -21,6 +21,8 @@ pub struct Counts {
     pub instructions: u64,
     /// Of one warp, on average; of the launches one after another.
     pub chain: f64,
+    /// Block barriers that a warp meets, on average; of the launches one after another.
+    pub barriers: f64,
     /// `mma` instructions.
     pub matrix: u64,
     /// Touched by the requests to global memory.
@@ -58,6 +60,7 @@ impl Counts {
             launches: 1,
             instructions: counters.warp_instructions,
             chain: counters.warp_instructions as f64 / warps as f64,
+            barriers: counters.barriers as f64 / warps as f64,
             matrix: counters.mma,
             sectors,
             requests: sides.iter().map(|side| side.requests).sum(),
@@ -87,6 +90,7 @@ impl AddAssign for Counts {
         self.launches += other.launches;
         self.instructions += other.instructions;
         self.chain += other.chain;
+        self.barriers += other.barriers;
         self.matrix += other.matrix;
         self.sectors += other.sectors;
         self.requests += other.requests;
@@ -107,6 +111,7 @@ impl Sub for Counts {
             launches: self.launches - other.launches,
             instructions: self.instructions - other.instructions,
             chain: self.chain - other.chain,
+            barriers: self.barriers - other.barriers,
             matrix: self.matrix - other.matrix,
             sectors: self.sectors - other.sectors,
             requests: self.requests - other.requests,

@@ -24,6 +24,11 @@ fn forward_pass() {
 }
 
 #[test]
+fn forward_pass_of_many_pixels() {
+    convolution::large_forward().check();
+}
+
+#[test]
 fn weight_gradient() {
     convolution::weight_gradient().check();
 }

@@ -3,11 +3,12 @@
 use crate::counts::Counts;
 
 /// Cells of a row.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "rung",
     "launches",
     "instructions",
     "of a warp",
+    "barriers",
     "multiply-adds each",
     "`mma`",
     "sectors",
@@ -37,11 +38,13 @@ impl Family {
     pub fn check(&self) {
         for pair in self.rungs.windows(2) {
             let [(_, before), (name, after)] = pair else { unreachable!("windows of two") };
-            let (less, shorter) = (after.bound() < before.bound(), after.chain < before.chain);
-            assert!(
-                less || shorter || after.launches < before.launches,
-                "{name} brings nothing: {before:?}, {after:?}"
-            );
+            let gains = [
+                after.bound() < before.bound(),
+                after.chain < before.chain,
+                after.launches < before.launches,
+                after.barriers < before.barriers,
+            ];
+            assert!(gains.contains(&true), "{name} brings nothing: {before:?}, {after:?}");
         }
         let text = std::fs::read_to_string(crate::path("docs/ladder.md")).unwrap();
         let (_, section) = text.split_once(&format!("\n## {}\n", self.heading)).expect("the family has a section");
@@ -69,6 +72,7 @@ impl Family {
                 counts.launches.to_string(),
                 grouped(counts.instructions),
                 grouped(counts.chain.round() as u64),
+                grouped(counts.barriers.round() as u64),
                 self.multiply_adds.map_or_else(|| "-".to_string(), each),
                 grouped(counts.matrix),
                 grouped(counts.sectors),
