@@ -71,6 +71,7 @@ impl Class {
             "batch_norm_combine",
             "batch_norm_gradient_combine",
             "classroom_",
+            "clock_",
             "cross_entropy_",
             "kl_divergence_",
             "loss_",

@@ -31,8 +31,8 @@ pub struct Trial {
 pub enum Fate {
     /// Noticed: the first case that did, and how.
     Caught(String),
-    /// No case notices, and none could: the sign that it takes for something else is never set.
-    Unsigned,
+    /// No case notices, and none could: in no execution does the changed instruction give another result.
+    Same,
     /// No case notices.
     Survived,
 }
@@ -99,17 +99,18 @@ impl<'a> Subject<'a> {
         };
         let fate = match self.notice(&program)? {
             Some(how) => Fate::Caught(how),
-            None if self.never_signed(&mutant)? => Fate::Unsigned,
+            None if self.never_differs(&mutant)? => Fate::Same,
             None => Fate::Survived,
         };
         Ok(Trial { mutant, fate })
     }
 
-    /// Whether a change of signedness makes no difference to any execution of its instruction in any case. Kernels count
-    /// in 31 bits (a plan refuses larger tensors), so that what is no coordinate beside a map never has a sign.
-    fn never_signed(&self, mutant: &Mutant) -> Result<bool> {
+    /// Whether a change of how an instruction reads or rounds its operands gives another result in no execution in any case:
+    /// signs that are never set, since kernels count in 31 bits (a plan refuses larger tensors), and conversions of numbers
+    /// that the narrower type holds. Random inputs would not hide a sign or a digit; other kinds of changes are not asked.
+    fn never_differs(&self, mutant: &Mutant) -> Result<bool> {
         let revealed = match mutant.class {
-            Class::Signedness => mutant.reveal(&self.module),
+            Class::Signedness | Class::Rounding => mutant.reveal(&self.module),
             _ => None,
         };
         let Some(revealed) = revealed else { return Ok(false) };

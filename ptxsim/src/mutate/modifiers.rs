@@ -136,7 +136,9 @@ pub(super) fn signedness(instruction: &Instruction, facts: &Facts) -> Vec<Change
         }
         // A load into a wider register extends what it loads.
         ("ld", Some((_, bits))) => match instruction.operands.first() {
-            Some(Operand::Register(name)) => facts.bits(name).is_some_and(|width| width > bits),
+            Some(Operand::Register(name)) => {
+                facts.bits(name).is_some_and(|width| width > bits && !facts.shifted_out(instruction, bits, width))
+            }
             _ => false,
         },
         _ => false,

@@ -7,8 +7,8 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     for storage in [Storage::F32, Storage::Bf16] {
         // One rounding; the factors are exact.
         let rounding = Tolerance { f32: 1.0 / f64::from(1 << 24), bf16: Tolerance::BF16_ROUNDING };
-        // Several blocks of whole packs, a rest behind the last pack, nothing but a rest.
-        for count in [4096, 2053, 3, 1028] {
+        // Several blocks of whole packs, a rest behind the last pack, the longest rest, nothing but a rest.
+        for count in [4096, 2053, 2055, 3, 1028] {
             cases.push(Case::new(format!("scale {count}"), storage, move |probe| {
                 let x = probe.activation("x", [count]);
                 let y = probe.tape.scale(x, -1.625);
