@@ -1,7 +1,10 @@
-// The ladder of BatchNorm's forward pass in training with the residual addition and ReLU that follow it, bf16, up to the
-// kernels that ship: statistics out of the convolution before it, `batch_norm_combine`, `batch_norm_normalise_bf16`.
+// The ladder of BatchNorm's forward pass in training with the residual addition and ReLU that follow it, bf16, up to
+// the kernels that ship: statistics out of the convolution before it, `batch_norm_combine` and
+// `batch_norm_normalise_bf16`.
 //
-//   y = max(0, gamma * (x - mean) * inv_std + beta + residual);  x, residual, y [rows, C]; C a power of two from 8 to 256
+//   y = max(0, gamma * (x - mean) * inv_std + beta + residual)
+//
+// x, residual, y [rows, C], C a power of two from 8 to 256.
 #include "prims.cuh"
 
 constexpr u32 THREADS = 256;
@@ -46,8 +49,8 @@ KERNEL(batch_norm_1_relu, THREADS)(const bf16* x, bf16* y, u32 count) {
 
 // ---- 2: statistics by rows, and one pass for all that follows ------------------------------------------------------
 
-// A block adds up `chunk` rows, all channels, in packs: partials [chunks, 2, C] are the sums of deviations from the first
-// row, and of their squares.
+// A block adds up `chunk` rows, all channels, in packs: partials [chunks, 2, C] are the sums of deviations from the
+// first row, and of their squares.
 KERNEL(batch_norm_2_partials, THREADS)(const bf16* x, float* partials, u32 rows, u32 channels, u32 chunk) {
     __shared__ float room[2][THREADS * LANES<bf16>];
     u32 packs = channels / LANES<bf16>, lines = THREADS / packs;

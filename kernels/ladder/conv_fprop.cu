@@ -1,5 +1,6 @@
-// The ladder of the convolution's forward pass: 3x3, stride 1, padding 1, bf16, from straight loops up to the kernel that
-// ships, `conv_tensor_fprop_*` in conv_tensor.cu. docs/ladder.md says what each rung brought; tests/ladder.rs runs them.
+// The ladder of the convolution's forward pass: 3x3, stride 1, padding 1, bf16, from straight loops up to the kernel
+// that ships, `conv_tensor_fprop_*` in conv_tensor.cu. docs/ladder.md says what each rung brought; tests/ladder/
+// runs them.
 //
 //   y[N, H, W, K] = x[N, H, W, C] * w[3, 3, C, K], C a multiple of 32, K of 64, any number of pixels
 //
@@ -106,8 +107,8 @@ KERNEL(conv_fprop_3_registers, 256)(const bf16* x, const bf16* w, bf16* y, Shape
 
 // ---- 4 and 5: tensor cores, a slice at a time ----------------------------------------------------------------------
 
-// Four warps make 64 x 64, each 32 x 32; slices of 32 of the reduction. PERMUTED: the packs of a row change places, so that
-// the eight rows of a matrix lie in different banks.
+// Four warps make 64 x 64, each 32 x 32; slices of 32 of the reduction. PERMUTED: the packs of a row change places, so
+// that the eight rows of a matrix lie in different banks.
 template <bool PERMUTED>
 DEVICE void matrices(const bf16* x, const bf16* w, bf16* y, const Shape& shape) {
     constexpr u32 TILE = 64, DEPTH = 32, LEFT = DEPTH / 8, RIGHT = TILE / 8;  // packs in a row of the slices
@@ -163,5 +164,9 @@ DEVICE void matrices(const bf16* x, const bf16* w, bf16* y, const Shape& shape) 
     }
 }
 
-KERNEL(conv_fprop_4_matrices, 128)(const bf16* x, const bf16* w, bf16* y, Shape shape) { matrices<false>(x, w, y, shape); }
-KERNEL(conv_fprop_5_permuted, 128)(const bf16* x, const bf16* w, bf16* y, Shape shape) { matrices<true>(x, w, y, shape); }
+KERNEL(conv_fprop_4_matrices, 128)(const bf16* x, const bf16* w, bf16* y, Shape shape) {
+    matrices<false>(x, w, y, shape);
+}
+KERNEL(conv_fprop_5_permuted, 128)(const bf16* x, const bf16* w, bf16* y, Shape shape) {
+    matrices<true>(x, w, y, shape);
+}

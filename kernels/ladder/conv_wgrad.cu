@@ -14,7 +14,8 @@ DEVICE float correlate(const bf16* x, const bf16* dy, const Shape& shape, u32 we
     u32 tap = weight / shape.outputs / shape.channels;
     float sum = 0.0f;
     for (u32 pixel = first; pixel < end; pixel++) {
-        u32 row = pixel / shape.width, above = row % shape.height + tap / 3 - 1, left = pixel % shape.width + tap % 3 - 1;
+        u32 row = pixel / shape.width;
+        u32 above = row % shape.height + tap / 3 - 1, left = pixel % shape.width + tap % 3 - 1;
         if (above >= shape.height || left >= shape.width) continue;
         u32 from = (row / shape.height * shape.height + above) * shape.width + left;
         sum = fmaf(to_float(x[from * shape.channels + c]), to_float(dy[pixel * shape.outputs + k]), sum);

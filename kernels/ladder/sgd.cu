@@ -1,5 +1,5 @@
-// The ladder of the optimizer: stochastic gradient descent with momentum and weight decay, float32, up to the kernel that
-// ships, `sgd_f32` in sgd.cu.
+// The ladder of the optimizer: stochastic gradient descent with momentum and weight decay, float32, up to the kernel
+// that ships, `sgd_f32` in sgd.cu.
 //
 //   g = gradient + weight_decay * w;  v = momentum * v + g;  w = w - rate * v
 //

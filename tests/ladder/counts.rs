@@ -4,10 +4,11 @@ use std::ops::{AddAssign, Sub};
 
 use ptxsim::Counters;
 
-/// What bounds a launch, with what one multiprocessor does in a cycle. Compute capability 8.0: CUDA C++ Programming Guide,
-/// "Arithmetic Instructions" (64 float32 multiply-adds; four schedulers, an instruction each) and "Shared Memory" (32
-/// banks of 4 bytes); NVIDIA A100 whitepaper (1024 bf16 multiply-adds on tensor cores; 128 bytes from the first cache,
-/// 64 from the second; 1555 GB/s of memory for 108 multiprocessors at 1.41 GHz, which is 10 bytes).
+/// What bounds a launch, with what one multiprocessor does in a cycle. Compute capability 8.0: CUDA C++ Programming
+/// Guide, "Arithmetic Instructions" (64 float32 multiply-adds), "Compute Capability 8.x" (four schedulers, an
+/// instruction each; 32 banks of 4 bytes; the first cache is part of the same memory and taken to give as much); NVIDIA
+/// A100 whitepaper (1024 bf16 multiply-adds on tensor cores; of the second cache 5120 bytes for 108 multiprocessors,
+/// which is 47; of memory 1555 GB/s at 1.41 GHz, which is 10).
 const LIMITS: [&str; 7] = ["instructions", "float32", "tensor", "shared", "first cache", "second cache", "memory"];
 
 /// Bytes of a sector.
@@ -50,7 +51,7 @@ impl Counts {
             counters.matrix_multiply_adds as f64 / 1024.0,
             wavefronts as f64,
             sectors as f64 * SECTOR / 128.0,
-            sides.iter().map(|side| side.block_sectors).sum::<u64>() as f64 * SECTOR / 64.0,
+            sides.iter().map(|side| side.block_sectors).sum::<u64>() as f64 * SECTOR / 47.0,
             sides.iter().map(|side| side.launch_sectors).sum::<u64>() as f64 * SECTOR / 10.0,
         ];
         let (which, most) = largest(&cycles);

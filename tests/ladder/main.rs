@@ -1,5 +1,5 @@
-//! The ladders of `kernels/ladder/`: every rung, and what ships, runs on the simulator with all checks, gives what a direct
-//! sum in f64 gives, and counts what `docs/ladder.md` says.
+//! The ladders of `kernels/ladder/`: every rung, and what ships, runs on the simulator with all checks, gives what a
+//! direct sum in f64 gives, and counts what `docs/ladder.md` says.
 //!
 //! Inputs are small multiples of an eighth, so that products and sums are exact in float32 and results are equal to the
 //! last bit, whatever their order.

@@ -30,9 +30,9 @@ pub fn batch_norm() -> Family {
         .collect();
     let sum: Vec<f64> = normal.iter().zip(&residual).map(|(normal, residual)| normal + residual).collect();
     let expected: Vec<f64> = sum.iter().map(|sum| sum.max(0.0)).collect();
-    // Rounding to bf16 costs 2^-8 of each number that is stored. In float32 the variance adds up 2^13 positive terms, which
-    // is off by 2^13 * 2^-24 = 2^-11 of it at most and inv_std by half of that, 2^-12; that is granted of all numbers on the
-    // way, for the few roundings of the rest too.
+    // Rounding to bf16 costs 2^-8 of each number that is stored. In float32 the variance adds up 2^13 positive terms,
+    // which is off by 2^13 * 2^-24 = 2^-11 of it at most and inv_std by half of that, 2^-12; that is granted of all
+    // numbers on the way, for the few roundings of the rest too.
     let unit = 2f64.powi(-8);
     let in_float32 = |index: usize| 2f64.powi(-12) * (1.0 + normal[index].abs() + residual[index].abs());
     let stored_once = |index: usize| unit * sum[index].abs() + in_float32(index);
@@ -75,8 +75,8 @@ pub fn batch_norm() -> Family {
     compare("batch_norm_2", &of_bf16(&bench.read(&y)), &expected, stored_once);
     rungs.push(("`batch_norm_2_partials`, `_combine`, `_apply`".to_string(), bench.take_counts()));
 
-    // What ships takes the statistics from the convolution before it: here one that changes nothing. Counted is what comes
-    // on top of the convolution alone.
+    // What ships takes the statistics from the convolution before it: here one that changes nothing. Counted is what
+    // comes on top of the convolution alone.
     let convolve = |recorder: &mut Recorder<'_>| {
         let one = |index: usize| f64::from(u8::from(index / CHANNELS == index % CHANNELS));
         let weight: Vec<f64> = (0..CHANNELS * CHANNELS).map(one).collect();
