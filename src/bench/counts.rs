@@ -67,7 +67,7 @@ impl Class {
     /// The class of a kernel.
     pub fn of(kernel: &str) -> Self {
         // A second pass over partial gradients moves memory only.
-        const SMALL: [&str; 9] = [
+        const SMALL: [&str; 10] = [
             "batch_norm_combine",
             "batch_norm_gradient_combine",
             "classroom_",
