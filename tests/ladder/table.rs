@@ -1,6 +1,14 @@
 //! The tables of `docs/ladder.md`.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::counts::Counts;
+
+/// The environment variable that has tables written instead of compared.
+const WRITE: &str = "KD_LADDER_WRITE";
+
+/// Held while the file is read or written.
+static FILE: Mutex<()> = Mutex::new(());
 
 /// Cells of a row.
 const COLUMNS: [&str; 13] = [
@@ -46,18 +54,27 @@ impl Family {
             ];
             assert!(gains.contains(&true), "{name} brings nothing: {before:?}, {after:?}");
         }
-        let text = std::fs::read_to_string(crate::path("docs/ladder.md")).unwrap();
-        let (_, section) = text.split_once(&format!("\n## {}\n", self.heading)).expect("the family has a section");
-        let section = section.split("\n## ").next().unwrap_or_default();
-        let table: Vec<&str> = section.lines().filter(|line| line.starts_with('|')).collect();
         let found = self.rows();
-        // Other compilers make other instructions.
-        let (major, minor) = self.nvrtc;
-        if !text.contains(&format!("NVRTC {major}.{minor}")) {
-            println!("not compared: docs/ladder.md is not of NVRTC {major}.{minor}\n{}", found.join("\n"));
+        let _alone = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = crate::path("docs/ladder.md");
+        let text = std::fs::read_to_string(&file).unwrap();
+        // The rows that begin with a bar, in the section of that heading.
+        let start = text.find(&format!("\n## {}\n", self.heading)).expect("the family has a section") + 1;
+        let start = start + text[start..].find("\n|").expect("the section has a table") + 1;
+        let length =
+            text[start..].split_inclusive('\n').take_while(|line| line.starts_with('|')).map(str::len).sum::<usize>();
+        let (table, found) = (&text[start..start + length], found.join("\n") + "\n");
+        if std::env::var_os(WRITE).is_some() {
+            std::fs::write(&file, [&text[..start], &found, &text[start + length..]].concat()).unwrap();
             return;
         }
-        assert_eq!(table.join("\n"), found.join("\n"), "{} is as counted:\n{}\n", self.heading, found.join("\n"));
+        // Other compilers make other instructions.
+        let (major, minor) = self.nvrtc;
+        if !text.contains(&format!("NVRTC {major}.{minor})")) {
+            println!("not compared: docs/ladder.md is not of NVRTC {major}.{minor}\n{found}");
+            return;
+        }
+        assert!(table == found, "{}: committed\n{table}found\n{found}{WRITE}=1 writes it", self.heading);
     }
 
     fn rows(&self) -> Vec<String> {
