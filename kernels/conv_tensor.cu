@@ -225,8 +225,7 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     FinishTable<WIDTH> table;
     if (!DGRAD && finish.given()) table = finish_table<WIDTH>(finish, column, rest(target_channels, column));
 #pragma unroll 4
-    for (u32 turn = 0; turn < BM / LINES; turn++) {
-        u32 row = turn * LINES + line;
+    for (u32 row = line; row < BM; row += LINES) {
         if (pixels[row] == NOWHERE || column >= target_channels) continue;
         u32 offset = pixels[row] * target_channels + column;
         float values[WIDTH];

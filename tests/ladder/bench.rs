@@ -120,7 +120,7 @@ impl Bench {
         let results = record(&mut recorder);
         let contents = recorder.contents;
         results.iter().for_each(|result| tape.keep(*result));
-        let processor = Processor::Gpu(self.device.clone());
+        let processor = Processor::of(self.device.clone());
         let plan = Plan::on(&processor, &tape, &layout).unwrap();
         let mut state = layout.allocate_on(&processor).unwrap();
         contents.iter().for_each(|(id, bytes)| state.bytes_mut(*id).copy_from_slice(bytes));
