@@ -225,47 +225,50 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     FinishTable<WIDTH> table;
     if (!DGRAD && finish.given()) table = finish_table<WIDTH>(finish, column, rest(target_channels, column));
 #pragma unroll 4
-    for (u32 row = line; row < BM; row += LINES) {
-        if (pixels[row] == NOWHERE || column >= target_channels) continue;
-        u32 offset = pixels[row] * target_channels + column;
-        float values[WIDTH];
+    for (u32 turn = 0; turn < BM / LINES; turn++) {  // as many turns for every thread
+        const u32 row = turn * LINES + line;
+        if (pixels[row] != NOWHERE && column < target_channels) {
+            u32 offset = pixels[row] * target_channels + column;
+            float values[WIDTH];
 #pragma unroll
-        for (u32 l = 0; l < WIDTH; l++) values[l] = staged[row * STAGED + at + l];
-        if constexpr (PACKED) {
-            Pack<T> result;
-            if (DGRAD && addend) {
-                result = load_pack(addend + offset);
+            for (u32 l = 0; l < WIDTH; l++) values[l] = staged[row * STAGED + at + l];
+            if constexpr (PACKED) {
+                Pack<T> result;
+                if (DGRAD && addend) {
+                    result = load_pack(addend + offset);
 #pragma unroll
-                for (u32 l = 0; l < WIDTH; l++) values[l] += to_float(result.at[l]);
+                    for (u32 l = 0; l < WIDTH; l++) values[l] += to_float(result.at[l]);
+                }
+                if (!DGRAD && finish.given()) {
+                    result = {};
+                    if (finish.residual) result = load_pack(finish.residual + offset);
+#pragma unroll
+                    for (u32 l = 0; l < WIDTH; l++) {
+                        values[l] = finished(table, l, values[l], to_float(result.at[l]), finish.relu);
+                    }
+                }
+#pragma unroll
+                for (u32 l = 0; l < WIDTH; l++) result.at[l] = from_float<T>(values[l]);
+                store_pack(target + offset, result);
+            } else {
+                if (DGRAD && addend) values[0] += to_float(addend[offset]);
+                if (!DGRAD && finish.given()) {
+                    float residual = finish.residual ? to_float(finish.residual[offset]) : 0.0f;
+                    values[0] = finished(table, 0, values[0], residual, finish.relu);
+                }
+                target[offset] = from_float<T>(values[0]);
             }
-            if (!DGRAD && finish.given()) {
-                result = {};
-                if (finish.residual) result = load_pack(finish.residual + offset);
+            if (counted) {
 #pragma unroll
                 for (u32 l = 0; l < WIDTH; l++) {
-                    values[l] = finished(table, l, values[l], to_float(result.at[l]), finish.relu);
+                    float deviation = as_stored<T>(values[l]) - about[l];
+                    deviations[l] += deviation;
+                    squares[l] = fmaf(deviation, deviation, squares[l]);
                 }
-            }
-#pragma unroll
-            for (u32 l = 0; l < WIDTH; l++) result.at[l] = from_float<T>(values[l]);
-            store_pack(target + offset, result);
-        } else {
-            if (DGRAD && addend) values[0] += to_float(addend[offset]);
-            if (!DGRAD && finish.given()) {
-                float residual = finish.residual ? to_float(finish.residual[offset]) : 0.0f;
-                values[0] = finished(table, 0, values[0], residual, finish.relu);
-            }
-            target[offset] = from_float<T>(values[0]);
-        }
-        if (counted) {
-#pragma unroll
-            for (u32 l = 0; l < WIDTH; l++) {
-                float deviation = as_stored<T>(values[l]) - about[l];
-                deviations[l] += deviation;
-                squares[l] = fmaf(deviation, deviation, squares[l]);
             }
         }
     }
+    sync_warp();  // Lanes without a column meet the others again.
     if (!counted) return;
 
     sync_block();  // The results have been read: their place takes the sums [2][LINES][BN].

@@ -87,19 +87,25 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         depthwise([2, 13, 11, 24], 1),
         bare(depthwise([1, 5, 6, 264], 1)),
         depthwise([1, 3, 9, 8], 1),
+        depthwise([1, 3, 8, 8], 1),
         depthwise([2, 13, 16, 24], 2),
+        depthwise([1, 3, 9, 8], 2),
+        depthwise([1, 5, 13, 8], 2),
+        depthwise([1, 3, 15, 8], 2),
         bare(depthwise([1, 9, 19, 264], 2)),
         // No statistics of its own: BatchNorm reads the result.
         depthwise([1, 5, 6, 9], 1),
     ];
     let f32 = f32.into_iter().chain(with_tf32.map(tf32)).chain(both).map(|layer| (layer, Storage::F32));
+    // More partials than are on their way at once, twice.
+    let many = layer([1, 260, 257, 1], point, 4).statistics(Storage::F32);
     let all = f32.chain(bf16.into_iter().chain(both).map(|layer| (layer, Storage::Bf16)));
     let each = |(index, (layer, storage)): (usize, (Layer, Storage))| {
         let bare = layer.normalised(storage, false, index % 2 == 0);
         let with_relu = [false, true].map(|residual| layer.normalised(storage, true, residual));
         [layer.statistics(storage), bare].into_iter().chain(with_relu)
     };
-    all.enumerate().flat_map(each).collect()
+    all.enumerate().flat_map(each).chain([many]).collect()
 }
 
 impl Layer {
