@@ -202,7 +202,8 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
     constexpr u32 WIDTH = PACKED ? L : 1;  // elements that a thread writes at once
     constexpr u32 ACROSS = BN / WIDTH, LINES = THREADS / ACROSS;
     const u32 at = thread % ACROSS * WIDTH, line = thread / ACROSS, column = first_column + at;
-    const bool counted = !DGRAD && statistics;
+    // A layer that is trained has statistics, a frozen one is finished.
+    const bool counted = !DGRAD && statistics && !finish.given();
     // A number near the mean of each column: that of the first rows. Where these are the t-th part of the tile, it is at
     // most sqrt(t) standard deviations from the tile's mean, t being 16 or less.
     constexpr u32 NEAR_ROWS = 8;
@@ -268,9 +269,9 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
             }
         }
     }
-    sync_warp();  // Lanes without a column meet the others again.
     if (!counted) return;
 
+    sync_warp();   // Lanes without a column meet the others again.
     sync_block();  // The results have been read: their place takes the sums [2][LINES][BN].
 #pragma unroll
     for (u32 l = 0; l < WIDTH; l++) {
