@@ -269,9 +269,10 @@ DEVICE void convolve(const T* source, const T* weight, const float* bias, const 
             }
         }
     }
+    if (DGRAD) return;
+    sync_warp();  // Lanes without a column meet the others again.
     if (!counted) return;
 
-    sync_warp();   // Lanes without a column meet the others again.
     sync_block();  // The results have been read: their place takes the sums [2][LINES][BN].
 #pragma unroll
     for (u32 l = 0; l < WIDTH; l++) {
