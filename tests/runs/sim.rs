@@ -78,15 +78,21 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Half of the digits cost nothing that three seeds would show: the mean cross-entropy in bf16 is within the standard deviation of
-/// float32's seeds, for every method; and bf16 does compute something else.
+/// Half of the digits cost nothing that three seeds would show: the mean cross-entropy in bf16 is within the standard
+/// deviation of float32's seeds, for every method; and bf16 does compute something else. The rate is one at which nets of
+/// one seed stay together: at ten times of it, two roundings of float32 part as far as two seeds do.
 #[test]
 fn bf16_follows_float32_within_the_spread_of_seeds() {
     let school = School::new();
     let train = |out: &str, device: &str, precision: &str| {
         let precision = ["train", "pretrain"].map(|key| format!("{key}.precision={precision}"));
-        let set =
-            ["train.optimizer.lr=0.1", "train.batch_size=8", "pretrain.batch_size=8", "classroom.student=resnet8"];
+        let set = [
+            "train.optimizer.lr=0.01",
+            "pretrain.optimizer.lr=0.01",
+            "train.batch_size=8",
+            "pretrain.batch_size=8",
+            "classroom.student=resnet8",
+        ];
         let set = set.into_iter().chain(precision.iter().map(String::as_str)).flat_map(|value| ["--set", value]);
         let run =
             ["run", "school.toml", "--seeds", "1,2,3", "--epochs", "2", "--quiet", "--out", out, "--device", device];
