@@ -80,7 +80,7 @@ fn mean(values: &[f64]) -> f64 {
 
 /// Half of the digits cost nothing that three seeds would show: the mean cross-entropy in bf16 is within the standard
 /// deviation of float32's seeds, for every method; and bf16 does compute something else. The rate is one at which nets of
-/// one seed stay together: at ten times of it, two roundings of float32 part as far as two seeds do.
+/// one seed stay together: at ten times of it, bf16 parted from float32 by as much as seeds part from each other.
 #[test]
 fn bf16_follows_float32_within_the_spread_of_seeds() {
     let school = School::new();
