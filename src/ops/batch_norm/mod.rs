@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
 use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 use crate::with_float;
 
 /// How a [`Tape::batch_norm`] works.
@@ -68,6 +68,37 @@ struct BatchNorm {
     statistics: bool,
 }
 
+/// Whether parameters, statistics and residual fit the BatchNorm of something of that type and shape.
+///
+/// # Errors
+/// If they do not.
+pub(in crate::ops) fn check_operands(
+    tape: &Tape,
+    dtype: DType,
+    shape: Shape,
+    state: BatchNormState,
+    residual: Option<ValueId>,
+) -> Result<()> {
+    let (float, per_channel) = (dtype.accumulator(), Shape::from([shape.channels()]));
+    let BatchNormState { gamma, beta, running_mean, running_var } = state;
+    for (id, what) in [(gamma, "weight"), (beta, "bias"), (running_mean, "mean"), (running_var, "variance")] {
+        if tape.shape(id) != per_channel || tape.dtype(id) != float {
+            return Err(Error::request(format!(
+                "batch_norm of {shape} ({dtype}) needs a {what} of {per_channel} ({float}), got {} ({})",
+                tape.shape(id),
+                tape.dtype(id)
+            )));
+        }
+    }
+    match residual {
+        Some(residual) if tape.shape(residual) != shape || tape.dtype(residual) != dtype => {
+            let other = format!("{} ({})", tape.shape(residual), tape.dtype(residual));
+            Err(Error::request(format!("batch_norm of {shape} ({dtype}) cannot add a residual of {other}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Tape {
     /// `act(bn(x) [+ residual])` over the last dimension of `x` (`[..., C]`); see [the module](crate::ops::batch_norm).
     ///
@@ -84,21 +115,7 @@ impl Tape {
         let float = dtype.accumulator();
         let per_channel = Shape::from([shape.channels()]);
         let BatchNormState { gamma, beta, running_mean, running_var } = state;
-        for (id, what) in [(gamma, "weight"), (beta, "bias"), (running_mean, "mean"), (running_var, "variance")] {
-            if self.shape(id) != per_channel || self.dtype(id) != float {
-                return Err(Error::request(format!(
-                    "batch_norm of {shape} ({dtype}) needs a {what} of {per_channel} ({float}), got {} ({})",
-                    self.shape(id),
-                    self.dtype(id)
-                )));
-            }
-        }
-        if let Some(residual) = residual
-            && (self.shape(residual) != shape || self.dtype(residual) != dtype)
-        {
-            let other = format!("{} ({})", self.shape(residual), self.dtype(residual));
-            return Err(Error::request(format!("batch_norm of {shape} ({dtype}) cannot add a residual of {other}")));
-        }
+        check_operands(self, dtype, shape, state, residual)?;
         if options.training && shape.rows() < 2 {
             return Err(Error::request(format!("batch_norm of {shape}: one value per channel has no variance"))
                 .help("use a larger batch or larger images"));

@@ -6,8 +6,8 @@
 
 use super::operation::flops;
 use super::{Conv2dGeometry, Conv2dOptions, FpropPlan, cuda};
-use crate::error::{Error, Result};
-use crate::ops::batch_norm::{BatchNormOptions, BatchNormState, cpu};
+use crate::error::Result;
+use crate::ops::batch_norm::{BatchNormOptions, BatchNormState, check_operands, cpu};
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
 use crate::tape::{Frame, Launcher, Operation, Signature, Tape, ValueId, Variants};
@@ -29,7 +29,7 @@ impl Tape {
     /// [`Tape::conv2d`] of `x` followed by [`Tape::batch_norm`] with running statistics, whose `training` is not looked at.
     ///
     /// # Errors
-    /// As those, and if `residual` is not of the result's shape and type.
+    /// As those.
     #[allow(clippy::too_many_arguments)] // All that two operations take.
     pub fn conv2d_batch_norm(
         &mut self,
@@ -44,18 +44,9 @@ impl Tape {
         let geometry = self.convolution(x, weight, bias, options)?;
         let [rows, columns] = geometry.output();
         let shape = Shape::from([geometry.batch, rows, columns, geometry.out_channels]);
-        let (dtype, per_channel) = (self.dtype(x), Shape::from([geometry.out_channels]));
+        let dtype = self.dtype(x);
+        check_operands(self, dtype, shape, state, residual)?;
         let tables = [state.gamma, state.beta, state.running_mean, state.running_var];
-        if let Some(wrong) = tables.into_iter().find(|id| self.shape(*id) != per_channel) {
-            let wrong = self.shape(wrong);
-            return Err(Error::request(format!("batch_norm of {shape} needs tables of {per_channel}, got {wrong}")));
-        }
-        if let Some(residual) = residual
-            && (self.shape(residual) != shape || self.dtype(residual) != dtype)
-        {
-            let other = format!("{} ({})", self.shape(residual), self.dtype(residual));
-            return Err(Error::request(format!("batch_norm of {shape} ({dtype}) cannot add a residual of {other}")));
-        }
         let plan = with_float!(dtype.accumulator(), T => FpropPlan::new::<T>(&geometry));
         let (tf32, bias_too, residual_too) = (self.tf32(), bias.is_some(), residual.is_some());
         let op = Normalised { geometry, tf32, plan, bias: bias_too, residual: residual_too, norm };
