@@ -16,6 +16,8 @@ pub enum Stream {
     Augment = 3,
     /// The validation split; the counter is (class, image).
     Split = 4,
+    /// What a step draws on its tape (dropout, noise, choices); the counter is (step and draw, element).
+    Step = 5,
 }
 
 /// A counter-based generator: `key` is made of seed and stream, `draw` maps a counter to four words.

@@ -17,7 +17,7 @@ use crate::tape::ValueId;
 pub const COUNTED_BATCH: usize = 8;
 
 /// Classes, and rows of logits: the batch of the published protocol.
-const CLASSES: usize = 100;
+pub(super) const CLASSES: usize = 100;
 
 /// Every workload, with `batch` images.
 pub fn workloads(batch: usize) -> Vec<Case> {
@@ -32,7 +32,7 @@ pub fn workloads(batch: usize) -> Vec<Case> {
     all
 }
 
-fn workload(
+pub(super) fn workload(
     name: &str,
     storage: Storage,
     record: impl Fn(&mut Probe<'_>) -> Result<()> + Send + Sync + 'static,
@@ -41,12 +41,12 @@ fn workload(
 }
 
 /// Nothing is compared here.
-fn keep(probe: &mut Probe<'_>, value: ValueId) {
+pub(super) fn keep(probe: &mut Probe<'_>, value: ValueId) {
     probe.check("kept", value, Tolerance::EXACT);
 }
 
 /// The gradients of `inputs`, and the output itself.
-fn keep_gradients(probe: &mut Probe<'_>, output: ValueId, inputs: &[ValueId]) -> Result<()> {
+pub(super) fn keep_gradients(probe: &mut Probe<'_>, output: ValueId, inputs: &[ValueId]) -> Result<()> {
     keep(probe, output);
     let wanted: Vec<_> = inputs.iter().map(|input| (*input, Tolerance::EXACT)).collect();
     probe.check_gradients(output, &wanted)

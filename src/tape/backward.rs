@@ -16,7 +16,7 @@ impl Tape {
             depends[self.root(*id).index()] = true;
         }
         for node in &self.nodes {
-            if node.inputs.iter().any(|id| depends[self.root(*id).index()]) {
+            if node.inputs.iter().any(|id| self.passes(&depends, *id)) {
                 // State that an operation updates on the way is no path for gradients.
                 for id in node.outputs.iter().filter(|id| !self.is_state(**id)) {
                     depends[id.index()] = true;
@@ -30,7 +30,7 @@ impl Tape {
         }
         for index in (0..recorded).rev() {
             let node = self.nodes[index].clone();
-            let wanted: Vec<bool> = node.inputs.iter().map(|id| depends[self.root(*id).index()]).collect();
+            let wanted: Vec<bool> = node.inputs.iter().map(|id| self.passes(&depends, *id)).collect();
             let upstream: Vec<Option<ValueId>> = node.outputs.iter().map(|id| gradients[id.index()]).collect();
             if !wanted.contains(&true) || upstream.iter().all(Option::is_none) {
                 continue;
@@ -49,6 +49,11 @@ impl Tape {
                 None => Ok(None),
             })
             .collect()
+    }
+
+    /// Whether a gradient that reaches `id` is wanted further up.
+    fn passes(&self, depends: &[bool], id: ValueId) -> bool {
+        !self.value(id).detached && depends[self.root(id).index()]
     }
 
     /// Adds `gradient` to what has flowed into `value` so far.

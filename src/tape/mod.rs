@@ -69,6 +69,20 @@ pub struct Value {
     /// Extents.
     pub shape: Shape,
     pub(crate) home: Home,
+    /// Whether gradients stop here: [`Tape::detach`].
+    detached: bool,
+}
+
+/// From what a tape's random numbers are drawn: they are functions of these, of the place among the tape's draws, and of
+/// the element.
+#[derive(Clone, Copy, Debug)]
+pub struct Randomness {
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of the step, u32 `[1]`.
+    pub number: ValueId,
+    /// How many draws were recorded before.
+    draws: u32,
 }
 
 /// One operation applied to values.
@@ -95,6 +109,7 @@ pub struct Tape {
     nodes: Vec<Node>,
     kept: Vec<ValueId>,
     lane: u32,
+    randomness: Option<Randomness>,
 }
 
 impl Tape {
@@ -106,7 +121,8 @@ impl Tape {
     /// An empty tape whose activations are stored as `storage`; parameters, statistics and losses are `float`.
     pub fn with_storage(float: DType, storage: DType) -> Self {
         let (values, nodes, kept) = (Vec::new(), Vec::new(), Vec::new());
-        Self { float, storage, tf32: false, fusion: true, values, nodes, kept, lane: 0 }
+        let (tf32, fusion, lane, randomness) = (false, true, 0, None);
+        Self { float, storage, tf32, fusion, values, nodes, kept, lane, randomness }
     }
 
     /// The floating-point type of this tape's parameters, statistics and losses.
@@ -146,6 +162,24 @@ impl Tape {
     /// What is recorded from here on belongs to `lane`.
     pub fn set_lane(&mut self, lane: u32) {
         self.lane = lane;
+    }
+
+    /// From here on random numbers are drawn from `seed` and the step `number` (u32 `[1]`), beginning with the first draw:
+    /// a learner's numbers do not depend on who else is on the tape.
+    pub fn set_randomness(&mut self, seed: u64, number: ValueId) {
+        self.randomness = Some(Randomness { seed, number, draws: 0 });
+    }
+
+    /// From what the next random numbers are to be drawn, and which draw of the tape it is.
+    ///
+    /// # Errors
+    /// If [`Tape::set_randomness`] was not called.
+    #[allow(dead_code)] // Taken away with the first operation that draws.
+    pub(crate) fn next_draw(&mut self) -> Result<(Randomness, u32)> {
+        let known =
+            self.randomness.as_mut().ok_or_else(|| Error::failed("this tape has no source of random numbers"))?;
+        known.draws += 1;
+        Ok((*known, known.draws - 1))
     }
 
     /// A value's description.
@@ -193,7 +227,18 @@ impl Tape {
                 shape.count()
             )));
         }
-        Ok(self.push_value(from.name, from.dtype, shape, Home::View(self.root(id))))
+        let detached = from.detached;
+        let view = self.push_value(from.name, from.dtype, shape, Home::View(self.root(id)));
+        self.values[view.index()].detached = detached;
+        Ok(view)
+    }
+
+    /// The same bytes as a constant: no gradient flows back through it.
+    pub fn detach(&mut self, id: ValueId) -> ValueId {
+        let from = self.value(id).clone();
+        let constant = self.push_value(from.name, from.dtype, from.shape, Home::View(self.root(id)));
+        self.values[constant.index()].detached = true;
+        constant
     }
 
     /// Records `op` on `inputs`; its outputs get the given names, types and shapes.
@@ -253,7 +298,7 @@ impl Tape {
     }
 
     fn push_value(&mut self, name: String, dtype: DType, shape: Shape, home: Home) -> ValueId {
-        self.values.push(Value { name, dtype, shape, home });
+        self.values.push(Value { name, dtype, shape, home, detached: false });
         ValueId(self.values.len() as u32 - 1)
     }
 

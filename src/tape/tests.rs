@@ -144,3 +144,28 @@ fn tensors_that_kernels_cannot_count_are_refused() {
     assert!(error.to_string().contains("[1024, 2097152]"), "{error}");
     assert_eq!(error.exit_status(), 2);
 }
+
+/// No gradient flows through a constant, nor through a view of one; through the value itself it does.
+#[test]
+fn a_detached_value_is_a_constant() {
+    let mut layout = StateLayout::new();
+    let x = layout.declare("x", DType::F64, [4]);
+    let mut tape = Tape::new(DType::F64);
+    let x = tape.state(&layout, x);
+    let doubled = tape.scale(x, 2.0);
+    let constant = tape.detach(doubled);
+    let view = tape.view(constant, [2, 2]).unwrap();
+    let through = tape.scale(view, 3.0);
+    let one = tape.fill([2, 2], 1.0);
+    assert_eq!(tape.backward(&[(through, one)], &[x]).unwrap(), [None]);
+
+    let both = tape.add(doubled, constant).unwrap();
+    let one = tape.fill([4], 1.0);
+    let gradient = tape.backward(&[(both, one)], &[x]).unwrap()[0].expect("the value itself passes gradients on");
+    tape.keep(gradient);
+    let plan = Plan::on(&Processor::Cpu, &tape, &layout).unwrap();
+    let mut arena = Arena::on(&Processor::Cpu, plan.bytes()).unwrap();
+    let mut state = layout.allocate();
+    plan.run(&mut arena, &mut state).unwrap();
+    assert_eq!(plan.read_f64(&arena, &state, gradient).unwrap(), [2.0; 4]);
+}
