@@ -141,7 +141,12 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         };
         (method.record)(&mut tape, &mut lesson, &values)?
     };
-    let owned = owned(case, &equipment, &inputs)?;
+    let read: Vec<String> = inputs
+        .iter()
+        .filter(|input| input.name.ends_with("/logits") || is_read(&mut tape, &layout, input.state))
+        .map(|input| input.name.to_string())
+        .collect();
+    let owned = owned(case, &equipment, read)?;
 
     let differentiated: Vec<&Input<'_>> =
         inputs.iter().filter(|input| input.name.starts_with("student/") && !input.tensor.labels).collect();
@@ -188,9 +193,15 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
 
 const PARAMETER: &str = "param/";
 
+/// Whether anything that was recorded reads a piece of state.
+fn is_read(tape: &mut Tape, layout: &StateLayout, id: StateId) -> bool {
+    let value = tape.state(layout, id);
+    tape.nodes().iter().any(|node| node.inputs.iter().any(|input| tape.is_same(*input, value)))
+}
+
 /// What the method owns and the case sets: name, state, and shape in PyTorch's order. Everything that is learned has to be
-/// there; buffers start as they do where the case has none. Inputs of no meaning are refused.
-fn owned(case: &Case, equipment: &Equipment, inputs: &[Input<'_>]) -> Result<Vec<(String, StateId, Vec<usize>)>> {
+/// there; buffers start as they do where the case has none. Inputs that nothing reads are refused.
+fn owned(case: &Case, equipment: &Equipment, read: Vec<String>) -> Result<Vec<(String, StateId, Vec<usize>)>> {
     let mut owned = Vec::new();
     for (model, _) in &equipment.models {
         for parameter in &model.parameters {
@@ -211,7 +222,7 @@ fn owned(case: &Case, equipment: &Equipment, inputs: &[Input<'_>]) -> Result<Vec
         }
     }
     let mut known: Vec<String> = owned.iter().map(|(name, ..)| format!("{PARAMETER}{name}")).collect();
-    known.extend(inputs.iter().map(|input| input.name.to_string()));
+    known.extend(read);
     known.push("target".into());
     case.refuse_others(&known)?;
     Ok(owned)

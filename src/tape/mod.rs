@@ -212,6 +212,11 @@ impl Tape {
         self.value(id).dtype
     }
 
+    /// Whether two values are the same bytes.
+    pub fn is_same(&self, one: ValueId, other: ValueId) -> bool {
+        self.root(one) == self.root(other)
+    }
+
     /// The nodes in order of execution.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
