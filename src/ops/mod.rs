@@ -22,18 +22,24 @@ pub mod cross_entropy;
 mod distribution;
 pub mod evaluate;
 pub mod fill;
+pub mod gather_rows;
 pub mod kl_divergence;
 pub mod linear;
 pub mod map;
+pub mod matmul;
+pub mod max_pool;
 pub mod max_pool;
 pub mod median;
+pub mod one_hot;
 mod operand;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
+pub mod permute;
 mod pooling;
 pub mod reduce;
 pub mod relu;
+pub mod resize;
 mod row_kernels;
 pub mod rows;
 pub mod scale;
@@ -64,10 +70,15 @@ pub fn cases() -> Vec<case::Case> {
         cross_entropy::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
+        gather_rows::cases::cases(),
         kl_divergence::cases::cases(),
+        matmul::cases::cases(),
         max_pool::cases::cases(),
+        one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
+        permute::cases::cases(),
         relu::cases::cases(),
+        resize::cases::cases(),
         scale::cases::cases(),
         sgd::cases::cases(),
         softmax::cases::cases(),

@@ -337,7 +337,8 @@ impl Tape {
         }
     }
 
-    fn is_state(&self, id: ValueId) -> bool {
+    /// Whether a value outlives the step.
+    pub(crate) fn is_state(&self, id: ValueId) -> bool {
         matches!(self.value(self.root(id)).home, Home::State(_))
     }
 }
