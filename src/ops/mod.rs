@@ -28,7 +28,6 @@ pub mod linear;
 pub mod map;
 pub mod matmul;
 pub mod max_pool;
-pub mod max_pool;
 pub mod median;
 pub mod one_hot;
 mod operand;
