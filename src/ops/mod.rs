@@ -4,7 +4,10 @@
 //! Activations are `[N, H, W, C]`: a matrix of `N * H * W` rows and `C` channels.
 
 pub mod accumulate;
+pub mod adam;
 pub mod add;
+pub mod affine_grid;
+pub mod areas;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
@@ -21,13 +24,17 @@ pub mod cross_entropy;
 mod distribution;
 pub mod evaluate;
 pub mod fill;
+pub mod gather_channels;
+pub mod grid_sample;
 pub mod kl_divergence;
 pub mod linear;
 pub mod max_pool;
+mod operands;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
 mod pooling;
+pub mod random;
 pub mod relu;
 mod row_kernels;
 pub mod rows;
