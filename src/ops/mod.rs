@@ -51,7 +51,10 @@ pub mod workloads;
 pub fn cases() -> Vec<case::Case> {
     let cases = [
         accumulate::cases::cases(),
+        adam::cases::cases(),
         add::cases::cases(),
+        affine_grid::cases::cases(),
+        areas::cases::cases(),
         avg_pool::cases::cases(),
         batch::cases::cases(),
         batch_norm::cases::cases(),
@@ -66,9 +69,12 @@ pub fn cases() -> Vec<case::Case> {
         cross_entropy::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
+        gather_channels::cases::cases(),
+        grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
         max_pool::cases::cases(),
         option_a_shortcut::cases::cases(),
+        random::cases::cases(),
         relu::cases::cases(),
         scale::cases::cases(),
         sgd::cases::cases(),
