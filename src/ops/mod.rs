@@ -4,7 +4,10 @@
 //! Activations are `[N, H, W, C]`: a matrix of `N * H * W` rows and `C` channels.
 
 pub mod accumulate;
+pub mod adam;
 pub mod add;
+pub mod affine_grid;
+pub mod areas;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
@@ -22,7 +25,9 @@ pub mod cross_entropy;
 mod distribution;
 pub mod evaluate;
 pub mod fill;
+pub mod gather_channels;
 pub mod gather_rows;
+pub mod grid_sample;
 pub mod kl_divergence;
 pub mod linear;
 pub mod map;
@@ -31,11 +36,13 @@ pub mod max_pool;
 pub mod median;
 pub mod one_hot;
 mod operand;
+mod operands;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
 pub mod permute;
 mod pooling;
+pub mod random;
 pub mod reduce;
 pub mod relu;
 pub mod resize;
@@ -54,7 +61,10 @@ pub mod workloads;
 pub fn cases() -> Vec<case::Case> {
     let cases = [
         accumulate::cases::cases(),
+        adam::cases::cases(),
         add::cases::cases(),
+        affine_grid::cases::cases(),
+        areas::cases::cases(),
         avg_pool::cases::cases(),
         batch::cases::cases(),
         batch_norm::cases::cases(),
@@ -70,12 +80,15 @@ pub fn cases() -> Vec<case::Case> {
         evaluate::cases::cases(),
         fill::cases::cases(),
         gather_rows::cases::cases(),
+        gather_channels::cases::cases(),
+        grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
         matmul::cases::cases(),
         max_pool::cases::cases(),
         one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
         permute::cases::cases(),
+        random::cases::cases(),
         relu::cases::cases(),
         resize::cases::cases(),
         scale::cases::cases(),
