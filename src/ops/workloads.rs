@@ -29,6 +29,7 @@ pub fn workloads(batch: usize) -> Vec<Case> {
         all.extend(convolutions(batch, storage));
     }
     all.extend(float32(batch));
+    all.extend(super::dropout::workloads::workloads(batch));
     all
 }
 
