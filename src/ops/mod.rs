@@ -23,6 +23,7 @@ pub mod concat;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
+pub mod dropout;
 pub mod evaluate;
 pub mod fill;
 pub mod gather_channels;
@@ -77,6 +78,7 @@ pub fn cases() -> Vec<case::Case> {
         conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
         cross_entropy::cases::cases(),
+        dropout::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
         gather_rows::cases::cases(),
