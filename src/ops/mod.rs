@@ -20,6 +20,7 @@ pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
+pub mod contrast;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
@@ -77,6 +78,7 @@ pub fn cases() -> Vec<case::Case> {
         conv2d::tensor_cases::cases(),
         conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
+        contrast::cases::cases(),
         cross_entropy::cases::cases(),
         dropout::cases::cases(),
         evaluate::cases::cases(),
