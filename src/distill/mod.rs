@@ -13,8 +13,12 @@ pub mod adapters;
 pub mod features;
 
 pub mod classroomkd;
+pub mod crd;
 pub mod cross_entropy;
 pub mod kd;
+pub mod ofd;
+pub mod review_kd;
+pub mod sim_kd;
 pub mod takd;
 
 pub use description::{
