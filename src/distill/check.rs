@@ -76,6 +76,8 @@ fn record(name: &str, hyperparameters: &str, small: &Small<'_>, constants: VecDe
     for (name, shape) in small.given {
         let id = layout.declare(format!("given {name}"), DType::F64, Shape::new(shape));
         let value = tape.state(&layout, id);
+        // Logits of networks that learn with the student.
+        learned.extend(name.ends_with("/logits").then(|| (name.to_string(), id)));
         equipment.given.insert(name.to_string(), value);
     }
     let taught = {

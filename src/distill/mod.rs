@@ -4,14 +4,20 @@
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod counts;
 mod description;
 mod equipment;
 mod lesson;
+mod mixture;
 mod taught;
 
+pub mod amtml;
 pub mod classroomkd;
 pub mod cross_entropy;
+pub mod dml;
 pub mod kd;
+pub mod one;
 pub mod takd;
 
 pub use description::{
@@ -23,7 +29,7 @@ pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] =
-    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
+    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION, &amtml::DESCRIPTION, &dml::DESCRIPTION, &one::DESCRIPTION];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {
