@@ -11,7 +11,7 @@
 //! (a 1x1 convolution without bias, U(-0.005, 0.005)); by attention it is `mean((a(s) - a(t))^2)`, `a` the mean of the
 //! squared channels divided by its norm over all positions. Of maps of different sizes the larger is average-pooled.
 
-use crate::distill::{Classroom, Hyperparameters, Learning, Lesson, Pupil, Taps, features};
+use crate::distill::{Classroom, Hyperparameters, Learning, Lesson, Pupil, features};
 use crate::error::{Error, Result};
 use crate::nn::{Distribution, Network};
 use crate::tape::{Tape, ValueId};
@@ -90,23 +90,18 @@ fn hints(variant: &str, student: &Features, teachers: &[Features]) -> Result<Vec
     (0..count).map(hint).collect()
 }
 
-/// The features that hints read.
-pub(super) fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
-    let mentors = super::mentors(classroom);
-    let mut taps = Taps { student: Vec::new(), mentors: vec![Vec::new(); classroom.mentors.len()] };
-    if values.number("hint_weight") > 0.0 {
-        let student = Features::of(classroom.student).map_err(|error| error.within("student"))?;
-        let of = |mentor: &usize| {
-            let (role, network) = classroom.mentors[*mentor];
-            Features::of(network).map_err(|error| error.within(role))
-        };
-        let teachers = mentors.iter().map(of).collect::<Result<Vec<_>>>()?;
-        for hint in hints(values.choice("hints"), &student, &teachers)? {
-            taps.student.push(hint.to);
-            taps.mentors[mentors[hint.teacher]].push(hint.from);
-        }
+/// The hints of a classroom, its teachers counted as [`super::mentors`] lists them; none with a weight of 0.
+pub(super) fn of_classroom(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Vec<Hint>> {
+    if values.number("hint_weight") == 0.0 {
+        return Ok(Vec::new());
     }
-    Ok(taps)
+    let student = Features::of(classroom.student).map_err(|error| error.within("student"))?;
+    let of = |mentor: usize| {
+        let (role, network) = classroom.mentors[mentor];
+        Features::of(network).map_err(|error| error.within(role))
+    };
+    let teachers = super::mentors(classroom).into_iter().map(of).collect::<Result<Vec<_>>>()?;
+    hints(values.choice("hints"), &student, &teachers)
 }
 
 /// The sum of the hints from `teachers`; none where they are left out, in the second stage of `second_map`, or in a parity

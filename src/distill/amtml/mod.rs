@@ -166,7 +166,12 @@ fn mentors(classroom: &Classroom<'_>) -> Vec<usize> {
 
 /// The features that are read: the student's for its own feature and for hints, the teachers' for hints.
 fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
-    let mut taps = hints::taps(classroom, values)?;
+    let mentors = mentors(classroom);
+    let mut taps = Taps { student: Vec::new(), mentors: vec![Vec::new(); classroom.mentors.len()] };
+    for hint in hints::of_classroom(classroom, values)? {
+        taps.student.push(hint.to);
+        taps.mentors[mentors[hint.teacher]].push(hint.from);
+    }
     if values.choice("weights") == "adaptive" {
         let own = match values.choice("beta") {
             "gap" => features::pooled(classroom.student),
