@@ -11,11 +11,21 @@ mod taught;
 
 pub mod adapters;
 pub mod features;
+pub mod hint;
+pub mod relations;
 
+pub mod at;
+pub mod ca_mkd;
 pub mod classroomkd;
 pub mod cross_entropy;
+pub mod fitnet;
 pub mod kd;
+pub mod nst;
+pub mod pkt;
+pub mod rkd;
+pub mod sp;
 pub mod takd;
+pub mod vid;
 
 pub use description::{
     Classroom, Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Raw, Setting, Taps, Use,
@@ -25,8 +35,20 @@ pub use lesson::{Lesson, LessonBatch, Pupil};
 pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
 
 /// Every method, in the order in which they are listed.
-pub const METHODS: &[&MethodDescription] =
-    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
+pub const METHODS: &[&MethodDescription] = &[
+    &cross_entropy::DESCRIPTION,
+    &kd::DESCRIPTION,
+    &classroomkd::DESCRIPTION,
+    &takd::DESCRIPTION,
+    &fitnet::DESCRIPTION,
+    &at::DESCRIPTION,
+    &sp::DESCRIPTION,
+    &pkt::DESCRIPTION,
+    &nst::DESCRIPTION,
+    &vid::DESCRIPTION,
+    &rkd::DESCRIPTION,
+    &ca_mkd::DESCRIPTION,
+];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {
