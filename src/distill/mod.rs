@@ -32,7 +32,7 @@ pub use description::{
 };
 pub use equipment::{Equipment, Learning, Piece, Ramp};
 pub use lesson::{Lesson, LessonBatch, Pupil};
-pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
+pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] = &[
