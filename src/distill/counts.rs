@@ -1,6 +1,7 @@
 //! What a step of a method costs, in forward and backward passes: for tests of methods whose networks learn together.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Equipment, Learning, Lesson, LessonBatch, Pupil, find};
 use crate::nn::{Mode, Model, ModelParameter};
@@ -50,7 +51,14 @@ pub(super) fn step(method: &str, hyperparameters: &str, model: &str) -> BTreeMap
             assistants: 0,
             label_smoothing: 0.0,
             phase: 0,
-            batch: Some(LessonBatch { images, source, normalisation, augmentation, seed: 1, count: 8 }),
+            batch: Some(LessonBatch {
+                images,
+                source,
+                normalisation,
+                augmentation,
+                seed: 1,
+                all_labels: Arc::default(),
+            }),
             layout: &mut layout,
             equipment: &mut equipment,
         };

@@ -31,7 +31,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         },
         Hyperparameter {
             name: "networks",
-            kind: Kind::CountOrNone { default: Some(2), maximum: 16 },
+            kind: Kind::Count { default: 2, minimum: 2, maximum: 16 },
             documentation: "how many networks learn, the student included; cohort = \"peers\" says it by itself",
         },
         Hyperparameter {
@@ -51,9 +51,6 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         },
     ],
     contradiction: |values| {
-        if values.choice("cohort") == "copies" && values.count("networks").is_none_or(|count| count < 2) {
-            return Some(("networks", "has to be 2 or more: nobody learns from itself".into()));
-        }
         (!values.flag("constant_targets") && values.choice("target") == "each")
             .then(|| ("constant_targets", "can be false with target = \"mean_logits\" only".into()))
     },
@@ -66,8 +63,9 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
     let peers = classroom.mentors.len() - classroom.teachers - classroom.assistants;
     if values.choice("cohort") == "peers" && peers == 0 {
-        return Err(Error::request("cohort = \"peers\": the classroom has no peers")
-            .help("add [classroom] peers = [...], whose architectures then learn from scratch, or use cohort = \"copies\""));
+        return Err(Error::request("cohort = \"peers\": the classroom has no peers").help(
+            "add [classroom] peers = [...], whose architectures then learn from scratch, or use cohort = \"copies\"",
+        ));
     }
     Ok(Taps::default())
 }
@@ -77,7 +75,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let temperature = values.number("temperature");
     let others = match values.choice("cohort") {
         "peers" => lesson.peers().len(),
-        _ => values.count("networks").unwrap_or(2) as usize - 1,
+        _ => values.whole("networks") - 1,
     };
     let mut logits = vec![lesson.student.logits];
     for index in 0..others {
@@ -90,7 +88,8 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let mut terms = Vec::new();
     let mut parts = Vec::new();
     for (index, own) in logits.iter().enumerate() {
-        let others: Vec<ValueId> = (0..logits.len()).filter(|other| *other != index).map(|other| logits[other]).collect();
+        let others: Vec<ValueId> =
+            (0..logits.len()).filter(|other| *other != index).map(|other| logits[other]).collect();
         let cross_entropy = tape.cross_entropy(*own, lesson.labels, lesson.label_smoothing)?;
         let imitation = imitation(tape, *own, &others, temperature, values)?;
         match index {

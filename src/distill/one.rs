@@ -29,7 +29,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     hyperparameters: &[
         Hyperparameter {
             name: "branches",
-            kind: Kind::CountOrNone { default: Some(3), maximum: 16 },
+            kind: Kind::Count { default: 3, minimum: 2, maximum: 16 },
             documentation: "how many branches there are, the student's own included",
         },
         Hyperparameter {
@@ -43,10 +43,6 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             documentation: "epochs until the divergences from the ensemble have their whole weight",
         },
     ],
-    contradiction: |values| {
-        let few = values.count("branches").is_none_or(|count| count < 2);
-        few.then(|| ("branches", "has to be 2 or more: the ensemble of one branch is that branch".into()))
-    },
     taps: |classroom: &Classroom<'_>, _| {
         let trunk = trunk(classroom.student)?;
         classroom.student.tail(&trunk)?;
@@ -75,7 +71,7 @@ fn gate(map: Map, branches: usize) -> Result<Network> {
 /// Records the losses of all branches and of their ensemble.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let temperature = values.number("temperature");
-    let branches = values.count("branches").unwrap_or(3) as usize;
+    let branches = values.whole("branches");
     let [(trunk, shared)] = &lesson.student.features[..] else {
         return Err(Error::request("one reads one feature of the student: the map that its branches share"));
     };
@@ -114,12 +110,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 }
 
 /// The logits of a further branch: what comes behind the trunk, with weights of its own.
-fn branch(
-    tape: &mut Tape,
-    lesson: &mut Lesson<'_>,
-    name: &str,
-    (trunk, shared): (&str, ValueId),
-) -> Result<ValueId> {
+fn branch(tape: &mut Tape, lesson: &mut Lesson<'_>, name: &str, (trunk, shared): (&str, ValueId)) -> Result<ValueId> {
     if let Some(given) = lesson.equipment.given.get(&format!("{name}/logits")) {
         return Ok(*given);
     }

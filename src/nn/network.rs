@@ -208,7 +208,8 @@ impl Network {
         })?;
         let needed = self.needed(&[self.logits]);
         let [height, width, in_channels] = self.nodes[tap].shape;
-        let input = Layer { name: String::new(), kind: LayerKind::Input, inputs: Vec::new(), shape: self.nodes[tap].shape };
+        let input =
+            Layer { name: String::new(), kind: LayerKind::Input, inputs: Vec::new(), shape: self.nodes[tap].shape };
         let mut nodes = vec![input];
         let mut places: Vec<Option<usize>> = vec![None; self.nodes.len()];
         places[tap] = Some(0);
@@ -228,9 +229,9 @@ impl Network {
             places[index] = Some(nodes.len());
             nodes.push(Layer { inputs, ..layer.clone() });
         }
-        let logits = places[self.logits].filter(|place| *place > 0).ok_or_else(|| {
-            Error::request(format!("nothing of {} comes behind its feature `{name}`", self.name))
-        })?;
+        let logits = places[self.logits]
+            .filter(|place| *place > 0)
+            .ok_or_else(|| Error::request(format!("nothing of {} comes behind its feature `{name}`", self.name)))?;
         let behind = |(tap, node): &(String, usize)| Some((tap.clone(), places[*node].filter(|place| *place > 0)?));
         let taps = self.taps.iter().filter_map(behind).collect();
         let (classes, init) = (self.classes, self.init);

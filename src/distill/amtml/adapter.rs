@@ -84,10 +84,7 @@ impl Adapter {
 }
 
 /// How far each teacher's score moves with the student's feature.
-pub(super) fn learned(
-    _: &Hyperparameters,
-    parameter: &dyn Fn(&str) -> Option<Vec<f32>>,
-) -> Vec<(String, String)> {
+pub(super) fn learned(_: &Hyperparameters, parameter: &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)> {
     let (Some(weight), Some(latent)) = (parameter(WEIGHT), parameter(LATENT)) else { return Vec::new() };
     let norm = |latent: &[f32]| {
         let squares = latent.iter().zip(&weight).map(|(theta, w)| f64::from(theta * w).powi(2));

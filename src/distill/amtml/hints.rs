@@ -11,6 +11,9 @@
 //! (a 1x1 convolution without bias, U(-0.005, 0.005)); by attention it is `mean((a(s) - a(t))^2)`, `a` the mean of the
 //! squared channels divided by its norm over all positions. Of maps of different sizes the larger is average-pooled.
 
+use crate::distill::adapters::map_of;
+use crate::distill::at::attention;
+use crate::distill::hint::{matched, mean_square, normalised};
 use crate::distill::{Classroom, Hyperparameters, Learning, Lesson, Pupil, features};
 use crate::error::{Error, Result};
 use crate::nn::{Distribution, Network};
@@ -40,7 +43,8 @@ impl Features {
             Some(model) => Self::of(&model.network),
             None => {
                 let names = || pupil.features.iter().map(|(name, value)| (name.clone(), *value));
-                let is_vector = |value: ValueId| tape.shape(value).count() == tape.shape(value)[0] * tape.shape(value).channels();
+                let is_vector =
+                    |value: ValueId| tape.shape(value).count() == tape.shape(value)[0] * tape.shape(value).channels();
                 let maps = names().filter(|(_, value)| !is_vector(*value)).map(|(name, _)| name).collect();
                 Ok(Self { maps, pooled: names().rfind(|(_, value)| is_vector(*value)).map(|(name, _)| name) })
             }
@@ -126,14 +130,16 @@ pub(super) fn record(
         let teacher = &teachers[hint.teacher];
         let from = feature(tape, teacher, &hint.from)?;
         let to = feature(tape, &lesson.student, &hint.to)?;
-        let (to, from) = of_one_size(tape, to, from)?;
-        let errors = match variant {
+        // A vector stays as it is: it teaches every position of a map.
+        let is_vector = map_of(tape, from)[..2] == [1, 1];
+        let (to, from) = if is_vector { (to, from) } else { matched(tape, to, from)? };
+        let mean = match variant {
             "attention" => {
                 let [to, from] = [attention(tape, to)?, attention(tape, from)?];
-                tape.subtract(to, from)?
+                mean_square(tape, to, from)?
             }
             _ => {
-                let [to, from] = [normalised(tape, to, &[3])?, normalised(tape, from, &[3])?];
+                let [to, from] = [normalised(tape, to, 3)?, normalised(tape, from, 3)?];
                 let [width, wanted] = [to, from].map(|value| tape.shape(value).channels());
                 let name = format!("regressor/{}/{}", hint.to, teacher.role);
                 let regressor =
@@ -142,11 +148,9 @@ pub(super) fn record(
                 let pixels = tape.view(to, [batch * height * across, width])?;
                 let made = tape.linear(pixels, regressor, None)?;
                 let made = tape.view(made, [batch, height, across, wanted])?;
-                tape.subtract(made, from)?
+                mean_square(tape, made, from)?
             }
         };
-        let squares = tape.square(errors)?;
-        let mean = tape.average(squares)?;
         sum = Some(match sum {
             None => mean,
             Some(before) => tape.add(before, mean)?,
@@ -162,37 +166,4 @@ fn feature(tape: &mut Tape, pupil: &Pupil, name: &str) -> Result<ValueId> {
         [batch, width] => tape.view(value, [batch, 1, 1, width]),
         _ => Ok(value),
     }
-}
-
-/// Two maps of which the larger is average-pooled to the size of the smaller; a vector `[B, 1, 1, C]` stays as it is, beside a
-/// map, whose every position it teaches.
-fn of_one_size(tape: &mut Tape, to: ValueId, from: ValueId) -> Result<(ValueId, ValueId)> {
-    let size = |tape: &Tape, value: ValueId| [tape.shape(value)[1], tape.shape(value)[2]];
-    let (ours, theirs) = (size(tape, to), size(tape, from));
-    if ours == theirs || theirs == [1, 1] {
-        return Ok((to, from));
-    }
-    let [height, width] = [ours[0].min(theirs[0]), ours[1].min(theirs[1])];
-    let mut shrunk = |value: ValueId, own: [usize; 2]| match own == [height, width] {
-        true => Ok(value),
-        false => tape.adaptive_avg_pool(value, height, width),
-    };
-    Ok((shrunk(to, ours)?, shrunk(from, theirs)?))
-}
-
-/// `x / max(|x|, 1e-12)`, norms over `axes`.
-fn normalised(tape: &mut Tape, x: ValueId, axes: &[usize]) -> Result<ValueId> {
-    let squares = tape.square(x)?;
-    let sums = tape.sum(squares, axes)?;
-    // Before the root, whose slope at zero is infinite.
-    let bounded = tape.at_least(sums, 1e-24)?;
-    let norms = tape.sqrt(bounded)?;
-    tape.divide(x, norms)
-}
-
-/// The attention map `[B, H, W, 1]` of a map: the mean of its squared channels, of norm 1 over all positions.
-fn attention(tape: &mut Tape, x: ValueId) -> Result<ValueId> {
-    let squares = tape.square(x)?;
-    let mean = tape.mean(squares, &[3])?;
-    normalised(tape, mean, &[1, 2])
 }

@@ -22,9 +22,10 @@ mod adapter;
 mod hints;
 
 use super::mixture::{divergence, mixture};
+use super::relations::Relations;
 use super::{
-    Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil,
-    Quantity, Taps, Taught, Term, Use, features, relations,
+    Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity,
+    Taps, Taught, Term, Use, features,
 };
 use crate::error::Result;
 use crate::nn::{Distribution, Network, Rule};
@@ -139,9 +140,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         false => Vec::new(),
     },
     taps,
-    student: |classroom, values| {
-        Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student)))
-    },
+    student: |classroom, values| Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student))),
     record,
     learned: adapter::learned,
     ..MethodDescription::BASE
@@ -224,15 +223,15 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         terms.push(Term::scalar(name.0, part));
         details.push((name.1, value));
     };
-    let constant = tape.detach(target);
+    let relations = Relations::new(tape, output, target)?; // The target is a constant there.
     let angle_weight = values.number("angle_weight");
     if angle_weight > 0.0 {
-        let angle = relations::angle(tape, output, constant)?;
+        let angle = relations.angle_loss(tape)?;
         add(tape, ("angle", "loss/angle"), angle_weight, angle);
     }
     let distance_weight = values.number("distance_weight");
     if distance_weight > 0.0 {
-        let distance = relations::distance(tape, output, constant)?;
+        let distance = relations.distance_loss(tape)?;
         add(tape, ("distance", "loss/distance"), distance_weight, distance);
     }
     if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {

@@ -3,9 +3,9 @@ use super::*;
 use crate::distill::find;
 
 /// Two teachers whose pooled features come with maps of other sizes than the student's.
-const STUDENT: &[(&str, [usize; 3])] = &[("f1", [4, 4, 3]), ("f2", [4, 2, 4]), ("f3", [2, 2, 5]), ("f4", [1, 1, 5])];
+const STUDENT: &[(&str, [usize; 3])] = &[("f1", [4, 4, 3]), ("f2", [4, 4, 4]), ("f3", [2, 2, 5]), ("f4", [1, 1, 5])];
 const FIRST: &[(&str, [usize; 3])] = &[("f1", [4, 4, 2]), ("f2", [2, 2, 3]), ("f3", [2, 2, 6]), ("f4", [1, 1, 6])];
-const SECOND: &[(&str, [usize; 3])] = &[("f1", [4, 4, 4]), ("f2", [2, 4, 3]), ("f3", [1, 1, 3])];
+const SECOND: &[(&str, [usize; 3])] = &[("f1", [4, 4, 4]), ("f2", [2, 2, 3]), ("f3", [1, 1, 3])];
 const MENTORS: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", FIRST), ("teacher-2", SECOND), ("peer-1", FIRST)];
 
 fn small(phase: usize) -> Small<'static> {
@@ -40,8 +40,13 @@ fn taught(variant: &str, student: &str, teachers: &[&str]) -> Vec<(String, usize
         teachers: networks.len(),
         assistants: 0,
     };
-    let values = DESCRIPTION.from_json(&serde_json::from_str(&format!(r#"{{"hints": "{variant}"}}"#)).unwrap()).unwrap();
-    hints::of_classroom(&classroom, &values).unwrap().into_iter().map(|hint| (hint.to, hint.teacher, hint.from)).collect()
+    let values =
+        DESCRIPTION.from_json(&serde_json::from_str(&format!(r#"{{"hints": "{variant}"}}"#)).unwrap()).unwrap();
+    hints::of_classroom(&classroom, &values)
+        .unwrap()
+        .into_iter()
+        .map(|hint| (hint.to, hint.teacher, hint.from))
+        .collect()
 }
 
 #[test]
