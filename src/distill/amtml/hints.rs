@@ -131,7 +131,7 @@ pub(super) fn record(
         let from = feature(tape, teacher, &hint.from)?;
         let to = feature(tape, &lesson.student, &hint.to)?;
         // A vector stays as it is: it teaches every position of a map.
-        let is_vector = map_of(tape, from)[..2] == [1, 1];
+        let is_vector = variant != "attention" && map_of(tape, from)[..2] == [1, 1];
         let (to, from) = if is_vector { (to, from) } else { matched(tape, to, from)? };
         let mean = match variant {
             "attention" => {
