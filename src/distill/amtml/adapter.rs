@@ -1,4 +1,4 @@
-//! The teachers' weights for every image (methods of the paper's section 3.1): a latent representation per teacher and one
+//! The teachers' weights for every image: a latent representation per teacher and one
 //! vector that all share, compared with the student's feature of the image.
 
 use crate::distill::{Hyperparameters, Learning, Lesson, Pupil, Ramp, Rule, Update};

@@ -55,7 +55,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             documentation: "mean of the divergence over batch and classes as in the release, or over the batch",
         },
         Hyperparameter {
-            name: "weights",
+            name: "teacher_weights",
             kind: Kind::Choice { names: &["adaptive", "average"] },
             documentation: "the teachers' weights: learned, image by image, or 1 / K (ablation)",
         },
@@ -171,7 +171,7 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
         taps.student.push(hint.to);
         taps.mentors[mentors[hint.teacher]].push(hint.from);
     }
-    if values.choice("weights") == "adaptive" {
+    if values.choice("teacher_weights") == "adaptive" {
         let own = match values.choice("beta") {
             "gap" => features::pooled(classroom.student),
             _ => features::last_map(classroom.student),
@@ -191,7 +191,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let shape = tape.shape(lesson.student.logits);
     let (batch, classes) = (shape[0], shape.channels());
 
-    let adapter = match values.choice("weights") {
+    let adapter = match values.choice("teacher_weights") {
         "adaptive" => Some(adapter::record(tape, lesson, values, teachers.len())?),
         _ => None,
     };

@@ -22,7 +22,7 @@ fn the_gradients_are_those_of_the_loss() {
         r#"{"hints": "second_map", "hint_weight": 3}"#,
         r#"{"hints": "attention", "hint_weight": 100, "tempered_student": true}"#,
         r#"{"frozen_regressors": true, "two_stages": false}"#,
-        r#"{"weights": "average", "hint_weight": 0}"#,
+        r#"{"teacher_weights": "average", "hint_weight": 0}"#,
     ] {
         check_method("amtml", options, &small(0));
     }
