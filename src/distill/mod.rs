@@ -4,22 +4,38 @@
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod counts;
 mod description;
 mod equipment;
 mod lesson;
+mod mixture;
 mod taught;
 
 pub mod adapters;
 pub mod features;
+pub mod hint;
+pub mod relations;
 
+pub mod amtml;
+pub mod at;
+pub mod ca_mkd;
 pub mod classroomkd;
 pub mod crd;
 pub mod cross_entropy;
+pub mod dml;
+pub mod fitnet;
 pub mod kd;
+pub mod nst;
 pub mod ofd;
+pub mod one;
+pub mod pkt;
 pub mod review_kd;
+pub mod rkd;
 pub mod sim_kd;
+pub mod sp;
 pub mod takd;
+pub mod vid;
 
 pub use description::{
     Classroom, Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Raw, Setting, Taps, Use,
@@ -29,8 +45,23 @@ pub use lesson::{Lesson, LessonBatch, Pupil};
 pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 
 /// Every method, in the order in which they are listed.
-pub const METHODS: &[&MethodDescription] =
-    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
+pub const METHODS: &[&MethodDescription] = &[
+    &cross_entropy::DESCRIPTION,
+    &kd::DESCRIPTION,
+    &classroomkd::DESCRIPTION,
+    &amtml::DESCRIPTION,
+    &takd::DESCRIPTION,
+    &fitnet::DESCRIPTION,
+    &at::DESCRIPTION,
+    &sp::DESCRIPTION,
+    &pkt::DESCRIPTION,
+    &nst::DESCRIPTION,
+    &vid::DESCRIPTION,
+    &rkd::DESCRIPTION,
+    &ca_mkd::DESCRIPTION,
+    &dml::DESCRIPTION,
+    &one::DESCRIPTION,
+];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {
