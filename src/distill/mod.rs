@@ -7,11 +7,20 @@ mod check;
 mod description;
 mod equipment;
 mod lesson;
+mod logits;
 mod taught;
 
+pub mod avg_kd;
 pub mod classroomkd;
 pub mod cross_entropy;
+pub mod dgkd;
+pub mod dist;
+pub mod dkd;
+pub mod dtkd;
+pub mod eb_kd;
 pub mod kd;
+pub mod logit_std;
+pub mod mlkd;
 pub mod takd;
 
 pub use description::{
@@ -22,8 +31,20 @@ pub use lesson::{Lesson, LessonBatch, Pupil};
 pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
 
 /// Every method, in the order in which they are listed.
-pub const METHODS: &[&MethodDescription] =
-    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
+pub const METHODS: &[&MethodDescription] = &[
+    &cross_entropy::DESCRIPTION,
+    &kd::DESCRIPTION,
+    &classroomkd::DESCRIPTION,
+    &takd::DESCRIPTION,
+    &dkd::DESCRIPTION,
+    &dist::DESCRIPTION,
+    &dtkd::DESCRIPTION,
+    &logit_std::DESCRIPTION,
+    &mlkd::DESCRIPTION,
+    &avg_kd::DESCRIPTION,
+    &eb_kd::DESCRIPTION,
+    &dgkd::DESCRIPTION,
+];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {
