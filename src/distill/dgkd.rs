@@ -32,7 +32,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         },
         Hyperparameter {
             name: "dropped",
-            kind: Kind::CountOrNone { default: Some(1), maximum: 64 },
+            kind: Kind::Count { default: 1, minimum: 0, maximum: 64 },
             documentation: "guides that every batch leaves out; at least one is kept",
         },
         Hyperparameter {
@@ -59,7 +59,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let classes = tape.shape(lesson.student.logits).channels() as f64;
     let reduction = if values.choice("kl_reduction") == "mean" { 1.0 / classes } else { 1.0 };
     // As long as there is but one guide, as for the first assistant, it is kept.
-    let dropped = (values.count("dropped").unwrap_or(0) as usize).min(guides.len().saturating_sub(1));
+    let dropped = values.whole("dropped").min(guides.len().saturating_sub(1));
     let kept = kept(tape, lesson.equipment.given.get(ORDER).copied(), guides.len(), dropped)?;
     let cross_entropy = lesson.cross_entropy(tape)?;
     let own = tape.scale(cross_entropy, 1.0 - share);
@@ -118,7 +118,7 @@ mod tests {
         for hyperparameters in [
             "{}",
             r#"{"dropped": 2, "lambda": 0.6, "kl_reduction": "batchmean"}"#,
-            r#"{"dropped": null, "temperature": 2}"#,
+            r#"{"dropped": 0, "temperature": 2}"#,
         ] {
             check_method("dgkd", hyperparameters, &small);
         }

@@ -15,6 +15,7 @@ use super::logits::divergences;
 use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
 use crate::error::Result;
 use crate::ops::matmul::Transposed;
+use crate::ops::strong_view::RandAugment;
 use crate::tape::{Tape, ValueId};
 
 /// What this method says about itself. The defaults are the authors' for CIFAR-100, but for the recipe: they train at the
@@ -61,7 +62,7 @@ pub(super) const MASKS: Hyperparameter = Hyperparameter {
 /// How strong the strong view is.
 pub(super) const OPERATIONS: Hyperparameter = Hyperparameter {
     name: "operations",
-    kind: Kind::CountOrNone { default: Some(2), maximum: 14 },
+    kind: Kind::Count { default: 2, minimum: 0, maximum: 14 },
     documentation: "random distortions of the strong view",
 };
 
@@ -131,8 +132,9 @@ fn strong_view(tape: &mut Tape, lesson: &Lesson<'_>, values: &Hyperparameters) -
         };
         return Ok(View { student: given(&lesson.student)?, mentor: given(lesson.teacher()?)? });
     };
-    let _ = values;
-    let view = batch.images;
+    let operations = values.whole("operations");
+    let (mean, std) = &batch.normalisation;
+    let view = tape.strong_view(&batch.source, mean, std, batch.augmentation, RandAugment { operations }, batch.seed)?;
     let student = lesson.student_again(tape, view, &[])?.logits;
     let mentor = lesson.mentor_again(tape, 0, view, &[])?.logits;
     Ok(View { student, mentor })

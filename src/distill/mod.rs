@@ -10,6 +10,9 @@ mod lesson;
 mod logits;
 mod taught;
 
+pub mod adapters;
+pub mod features;
+
 pub mod avg_kd;
 pub mod classroomkd;
 pub mod cross_entropy;
@@ -28,7 +31,7 @@ pub use description::{
 };
 pub use equipment::{Equipment, Learning, Piece, Ramp};
 pub use lesson::{Lesson, LessonBatch, Pupil};
-pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
+pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] = &[

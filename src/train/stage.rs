@@ -201,7 +201,7 @@ impl Design {
                     normalisation: (material.normalisation.mean.clone(), material.normalisation.std.clone()),
                     augmentation,
                     seed: *seed,
-                    count: material.train.labels.len(),
+                    all_labels: material.train.labels.clone(),
                 };
                 for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
                     tape.set_lane(lane(mentors.len() + index));
