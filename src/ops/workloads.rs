@@ -30,6 +30,7 @@ pub fn workloads(batch: usize) -> Vec<Case> {
     }
     all.extend(float32(batch));
     all.extend(super::dropout::workloads::workloads(batch));
+    all.extend(super::strong_view::workloads::workloads(batch));
     all
 }
 
