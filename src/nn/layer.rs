@@ -25,6 +25,19 @@ pub enum LayerKind {
         /// Whether a bias per output channel is added.
         bias: bool,
     },
+    /// Transposed convolution, as `torch.nn.ConvTranspose2d`; weight `[in, out, kernel, kernel]`.
+    ConvTranspose2d {
+        /// Output channels.
+        out_channels: usize,
+        /// Side of the square kernel.
+        kernel: usize,
+        /// Output positions from one input position to the next.
+        stride: usize,
+        /// Rows and columns taken away on each side of the output.
+        padding: usize,
+        /// Whether a bias per output channel is added.
+        bias: bool,
+    },
     /// Batch normalisation with scale and shift (Ioffe and Szegedy, 2015).
     BatchNorm {
         /// Added to the variance.
@@ -108,6 +121,7 @@ impl LayerKind {
         match self {
             Self::Input => "input",
             Self::Conv2d { .. } => "conv",
+            Self::ConvTranspose2d { .. } => "conv_transpose",
             Self::BatchNorm { .. } => "batch_norm",
             Self::Relu => "relu",
             Self::Add => "add",
@@ -168,6 +182,17 @@ impl LayerKind {
                 let reach = dilation.checked_mul(kernel - 1).and_then(|span| span.checked_add(1)).unwrap_or(usize::MAX);
                 let [height, width] = windows(input, reach, stride, padding)?;
                 Ok([height, width, out_channels])
+            }
+            Self::ConvTranspose2d { out_channels, kernel, stride, padding, .. } => {
+                positive(&[("out", out_channels), ("kernel", kernel), ("stride", stride)])?;
+                let size = |size: usize| {
+                    let reach = (size - 1).checked_mul(stride)?.checked_add(kernel)?;
+                    reach.checked_sub(padding.checked_mul(2)?).filter(|size| *size > 0)
+                };
+                match (size(height), size(width)) {
+                    (Some(height), Some(width)) => Ok([height, width, out_channels]),
+                    _ => Err(format!("of {} nothing is left with padding {padding}", describe(input))),
+                }
             }
             Self::MaxPool { kernel, stride, padding } | Self::AvgPool { kernel, stride, padding, .. } => {
                 positive(&[("kernel", kernel), ("stride", stride)])?;

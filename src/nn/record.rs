@@ -109,7 +109,10 @@ impl Model {
     /// For every convolution that is needed its weights, in the type of the activations.
     fn filters(&self, tape: &mut Tape, layout: &StateLayout, needed: &[bool]) -> Result<Vec<Option<ValueId>>> {
         let network = &self.network;
-        let is_filter = |node: &usize| needed[*node] && matches!(network.nodes[*node].kind, LayerKind::Conv2d { .. });
+        let is_filter = |node: &usize| {
+            needed[*node]
+                && matches!(network.nodes[*node].kind, LayerKind::Conv2d { .. } | LayerKind::ConvTranspose2d { .. })
+        };
         let nodes: Vec<usize> = (0..network.nodes.len()).filter(is_filter).collect();
         let kept: Vec<ValueId> = nodes.iter().map(|node| tape.state(layout, self.state_of(*node, 0))).collect();
         let mut filters = vec![None; network.nodes.len()];
@@ -138,6 +141,11 @@ impl Model {
                 let weight = filter.expect("a convolution has weights");
                 let bias = bias.then(|| parameter(tape, 1));
                 tape.conv2d(inputs[0], weight, bias, conv2d_options(&layer.kind))?
+            }
+            LayerKind::ConvTranspose2d { stride, padding, bias, .. } => {
+                let weight = filter.expect("a convolution has weights");
+                let bias = bias.then(|| parameter(tape, 1));
+                tape.conv_transpose2d(inputs[0], weight, bias, stride, padding)?
             }
             LayerKind::BatchNorm { .. } => unreachable!("recorded with what it takes in"),
             LayerKind::Relu => tape.relu(inputs[0])?,

@@ -10,8 +10,9 @@ use super::step::{Action, Block, Piece, Step, Template, Term};
 use crate::error::Result;
 
 /// The leading keys; `relu`, `flatten` and `global_avg_pool` are written as bare words instead.
-const LEADING: [&str; 17] = [
+const LEADING: [&str; 18] = [
     "conv",
+    "conv_transpose",
     "batch_norm",
     "linear",
     "dropout",
@@ -126,6 +127,14 @@ fn action<'a>(source: &'a Source, leading: &'static str, table: &mut Table<'a>) 
             padding: optional(table, "padding")?,
             dilation: optional(table, "dilation")?,
             groups: optional(table, "groups")?,
+            bias: optional(table, "bias")?,
+        },
+        "conv_transpose" => Action::ConvTranspose {
+            name: template(source, value, "a layer's name")?,
+            out: required(table, "out")?,
+            kernel: required(table, "kernel")?,
+            stride: optional(table, "stride")?,
+            padding: optional(table, "padding")?,
             bias: optional(table, "bias")?,
         },
         "batch_norm" => Action::BatchNorm {

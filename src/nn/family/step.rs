@@ -64,6 +64,21 @@ pub enum Action {
         /// False unless given.
         bias: Option<Term>,
     },
+    /// A transposed convolution.
+    ConvTranspose {
+        /// Module name.
+        name: Template,
+        /// Output channels.
+        out: Term,
+        /// Side of the kernel.
+        kernel: Term,
+        /// 1 unless given.
+        stride: Option<Term>,
+        /// 0 unless given.
+        padding: Option<Term>,
+        /// False unless given.
+        bias: Option<Term>,
+    },
     /// A BatchNorm.
     BatchNorm {
         /// Module name.
