@@ -89,10 +89,8 @@ DEVICE u32 stretched(Shared& shared) {
     double scale = 255.0 / (high > low ? high - low : 1);
     shared.products[byte] = byte * scale;
     sync_block();
-    double value = shared.products[byte] - shared.products[low];
-    if (high <= low) return byte;
-    if (value <= 0.0) return 0;
-    return value >= 255.0 ? 255 : u32(value);
+    int value = int(shared.products[byte] - shared.products[low]);
+    return high > low ? min(max(value, 0), 255) : byte;
 }
 
 // Where an output pixel (column, row) lies in the input, in 65536ths of a pixel.

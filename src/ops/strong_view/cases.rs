@@ -10,8 +10,8 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         // 255 pixels, so that equalising does something; sides too short for a neighbourhood.
         for (count, height, width, channels, operations, step) in [
             (40, 8, 7, 3, 1, 0),
-            (24, 20, 18, 3, 1, 3),
-            (16, 20, 19, 1, 2, 1 << 20),
+            (40, 20, 18, 3, 1, 3),
+            (24, 20, 19, 1, 2, 1 << 20),
             (12, 24, 17, 3, 3, u32::MAX),
             (20, 2, 5, 3, 2, 1),
             (6, 6, 5, 1, 0, 2),

@@ -80,8 +80,8 @@ impl Tape {
         let (height, width, channels) = (shape[1], shape[2], shape.channels());
         if ![1, 3].contains(&channels) || height.max(width) > LONGEST {
             return Err(Error::request(format!(
-                "strong views are made of images with 1 or 3 channels and at most {LONGEST} pixels a side, not {height}x{width} \
-                 with {channels}"
+                "strong views are made of images with 1 or 3 channels and at most {LONGEST} pixels a side, not \
+                 {height}x{width} with {channels}"
             )));
         }
         let op = StrongView {
