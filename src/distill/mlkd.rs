@@ -134,7 +134,8 @@ fn strong_view(tape: &mut Tape, lesson: &Lesson<'_>, values: &Hyperparameters) -
     };
     let operations = values.whole("operations");
     let (mean, std) = &batch.normalisation;
-    let view = tape.strong_view(&batch.source, mean, std, batch.augmentation, RandAugment { operations }, batch.seed)?;
+    let view =
+        tape.strong_view(&batch.source, mean, std, batch.augmentation, RandAugment { operations }, batch.seed)?;
     let student = lesson.student_again(tape, view, &[])?.logits;
     let mentor = lesson.mentor_again(tape, 0, view, &[])?.logits;
     Ok(View { student, mentor })
