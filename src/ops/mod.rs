@@ -54,6 +54,7 @@ pub mod scale;
 pub mod sgd;
 pub mod softmax;
 pub mod split;
+pub mod strong_view;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;
@@ -99,6 +100,7 @@ pub fn cases() -> Vec<case::Case> {
         sgd::cases::cases(),
         softmax::cases::cases(),
         split::cases::cases(),
+        strong_view::cases::cases(),
     ];
     cases.into_iter().flatten().collect()
 }

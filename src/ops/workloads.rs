@@ -37,6 +37,7 @@ pub fn workloads(batch: usize) -> Vec<Case> {
     all.extend(super::random::workloads::workloads(batch));
     all.extend(super::contrast::workloads::workloads(batch));
     all.extend(super::dropout::workloads::workloads(batch));
+    all.extend(super::strong_view::workloads::workloads(batch));
     all
 }
 
