@@ -1,0 +1,25 @@
+//! What the kernels are counted and timed on: feature maps over pixels, channels and everything, and rows of logits.
+
+use crate::ops::case::{Case, Storage};
+use crate::ops::workloads::{CLASSES, keep, keep_gradients, workload};
+
+pub(in crate::ops) fn workloads(batch: usize) -> Vec<Case> {
+    let map = [batch, 16, 16, 32];
+    let mut all: Vec<Case> = [("pixels", &[1, 2][..]), ("channels", &[3]), ("everything", &[0, 1, 2, 3])]
+        .into_iter()
+        .map(|(name, axes)| {
+            workload(&format!("sum: 16x16x32 over {name}"), Storage::F32, move |probe| {
+                let x = probe.float("x", map);
+                let y = probe.tape.sum(x, axes)?;
+                keep(probe, y);
+                Ok(())
+            })
+        })
+        .collect();
+    all.push(workload("max: 100 classes", Storage::F32, move |probe| {
+        let x = probe.float("x", [batch, CLASSES]);
+        let y = probe.tape.max(x, 1)?;
+        keep_gradients(probe, y, &[x])
+    }));
+    all
+}
