@@ -1,8 +1,9 @@
 // Functions of one number, element by element, float32: y = f(x), and dx = upstream f'(x) [+ addend].
 //
 // Memory bound: 16 bytes per thread and access. The function is the same for all threads of a launch and chosen once per
-// pack; the accurate functions of the CUDA library do the work. y may be x, and dx may be upstream.
-#include "columns.cuh"
+// pack. The accurate functions of the CUDA library do the work; they are long, so a pack's elements take turns at one copy of
+// each. y may be x, and dx may be upstream.
+#include "flat.cuh"
 
 // The order of `code` in src/ops/map/cuda.rs.
 enum Function : u32 {
@@ -26,10 +27,11 @@ DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 // x within the bound, 1 above, -1 below. What is not a number stays so.
 DEVICE float clamped(float x, float bound) { return x > bound ? 1.0f : x < -bound ? -1.0f : x; }
 
+// f of every element: the first one is taken and put back behind the last, as often as there are elements.
 template <typename F>
 DEVICE void each(Pack<float>& pack, F f) {
-#pragma unroll
-    for (u32 lane = 0; lane < LANES<float>; lane++) pack.at[lane] = f(pack.at[lane]);
+#pragma unroll 1
+    for (u32 turn = 0; turn < LANES<float>; turn++) pack = {{pack.at[1], pack.at[2], pack.at[3], f(pack.at[0])}};
 }
 
 // f(x) in place of x; `first` and `second` are scale and shift, or the constant that is compared with.
@@ -48,7 +50,7 @@ DEVICE void values(Pack<float>& pack, u32 function, float first, float second) {
         case RECIPROCAL: return each(pack, [](float x) { return 1.0f / x; });
         case AFFINE: return each(pack, [=](float x) { return fmaf(first, x, second); });
         case AT_LEAST: return each(pack, [=](float x) { return x < first ? first : x; });
-        case ABOVE: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });
+        default: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });  // ABOVE
     }
 }
 
@@ -65,7 +67,7 @@ DEVICE void slopes(Pack<float>& pack, u32 function, float first) {
         case SOFTPLUS: return each(pack, [](float x) { return sigmoid(x); });
         case SMOOTH_L1: return each(pack, [](float x) { return clamped(x, 1.0f); });
         case RECIPROCAL: return each(pack, [](float y) { return -y * y; });
-        case AT_LEAST: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });
+        default: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });  // AT_LEAST
     }
 }
 
@@ -73,9 +75,9 @@ KERNEL(map_f32, 256)(const float* x, float* y, u32 function, float first, float 
     u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * LANES<float>;
     if (start >= count) return;
     u32 elements = min(count - start, LANES<float>);
-    Pack<float> pack = load_elements(x + start, elements);
+    Pack<float> pack = load_flat(x + start, elements);
     values(pack, function, first, second);
-    store_elements(y + start, pack, elements);
+    store_flat(y + start, pack, elements);
 }
 
 // `addend` is null or as long as the others. Where nothing flows in, nothing flows out, however steep the function is.
@@ -84,14 +86,14 @@ KERNEL(map_gradient_f32, 256)
     u32 start = (blockIdx.x * blockDim.x + threadIdx.x) * LANES<float>;
     if (start >= count) return;
     u32 elements = min(count - start, LANES<float>);
-    Pack<float> flow = load_elements(upstream + start, elements), slope = load_elements(source + start, elements);
+    Pack<float> flow = load_flat(upstream + start, elements), slope = load_flat(source + start, elements);
     Pack<float> added = {};
-    if (addend != nullptr) added = load_elements(addend + start, elements);
+    if (addend != nullptr) added = load_flat(addend + start, elements);
     slopes(slope, function, first);
 #pragma unroll
     for (u32 lane = 0; lane < LANES<float>; lane++) {
         float own = flow.at[lane] == 0.0f ? 0.0f : flow.at[lane] * slope.at[lane];
         flow.at[lane] = own + added.at[lane];
     }
-    store_elements(dx + start, flow, elements);
+    store_flat(dx + start, flow, elements);
 }

@@ -7,37 +7,35 @@
 
 constexpr u32 MOST_WARPS = 8;
 
-// Integers in the order of floats.
+// Integers in the order of floats, with what is not a number behind all: that key has every bit, so no pass changes it, and
+// its value is not a number.
+constexpr u32 LOST = 0xffffffffu;
+
 DEVICE u32 key_of(float x) {
     u32 bits = __float_as_uint(x);
-    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+    return x != x ? LOST : bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
 }
 DEVICE float value_of(u32 key) { return __uint_as_float(key ^ (key >> 31 ? 0x80000000u : 0xffffffffu)); }
 
-// How many elements of a column satisfy `condition`, the same for all threads. `room` is another than in the call before,
-// of which threads may still read.
-template <typename Condition>
-DEVICE u32 count_of(const float* column, u32 axis, u32 inner, u32 (&room)[MOST_WARPS], Condition condition) {
-    u32 own = 0;
-#pragma unroll 4
-    for (u32 row = threadIdx.x; row < axis; row += blockDim.x) own += condition(column[row * inner]);
-    own = warp_sum(own);
-    if (threadIdx.x % WARP == 0) room[threadIdx.x / WARP] = own;
-    sync_block();
-    u32 all = 0;
-    for (u32 warp = 0; warp < blockDim.x / WARP; warp++) all += room[warp];
-    return all;
-}
-
 KERNEL(median_f32, MOST_WARPS * WARP)(const float* x, float* y, u32 axis, u32 inner) {
+    // By turns: of the room of the pass before threads may still read.
     __shared__ u32 rooms[2][MOST_WARPS];
     const float* column = x + blockIdx.x / inner * axis * inner + blockIdx.x % inner;
-    u32 lost = count_of(column, axis, inner, rooms[0], [](float x) { return x != x; });
     u32 rank = (axis - 1) / 2, median = 0;
-    for (u32 bit = 0x80000000u, pass = 1; bit != 0; bit >>= 1, pass ^= 1) {
-        u32 candidate = median | bit;
-        u32 before = count_of(column, axis, inner, rooms[pass], [=](float x) { return key_of(x) < candidate; });
-        if (before <= rank) median = candidate;
+    // The first pass finds out whether something is lost, the others the bits.
+    for (u32 pass = 0; pass <= 32; pass++) {
+        u32 candidate = pass == 0 ? LOST : median | 0x80000000u >> (pass - 1);
+        u32 before = 0;
+#pragma unroll 1
+        for (u32 row = threadIdx.x; row < axis; row += blockDim.x) before += key_of(column[row * inner]) < candidate;
+        before = warp_sum(before);
+        u32* room = rooms[pass % 2];
+        if (threadIdx.x % WARP == WARP - 1) room[threadIdx.x / WARP] = before;
+        sync_block();
+        before = 0;
+#pragma unroll 1
+        for (u32 warp = 0; warp < blockDim.x / WARP; warp++) before += room[warp];
+        if (pass == 0 ? before < axis : before <= rank) median = candidate;
     }
-    if (threadIdx.x == 0) y[blockIdx.x] = lost > 0 ? __int_as_float(0x7fffffff) : value_of(median);
+    if (threadIdx.x == 0) y[blockIdx.x] = value_of(median);
 }

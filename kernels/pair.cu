@@ -4,7 +4,7 @@
 // The output is [e0, e1, e2, e3]: neighbouring axes along which both operands go on alike are one. An operand has a stride
 // for each axis, 0 where it is repeated; along the innermost one that is 0 or 1. Memory bound: where rows are whole packs,
 // or there is a single row, a thread moves 16 bytes per access, otherwise an element. y may be a where that is not repeated.
-#include "columns.cuh"
+#include "flat.cuh"
 
 // The order of `code` in src/ops/broadcast/cuda.rs.
 enum Function : u32 { FIRST, ADD, SUBTRACT, MULTIPLY, DIVIDE, MAXIMUM, SHARE, GREATER, LESS_OR_EQUAL };
@@ -35,19 +35,19 @@ DEVICE void values(Pack<float, WIDTH>& a, const Pack<float, WIDTH>& b, u32 funct
         case MAXIMUM: return each(a, b, [](float a, float b) { return a > b || a != a ? a : b; });
         case SHARE: return each(a, b, [](float a, float b) { return a > b ? 1.0f : a == b ? 0.5f : 0.0f; });
         case GREATER: return each(a, b, [](float a, float b) { return a > b ? 1.0f : 0.0f; });
-        case LESS_OR_EQUAL: return each(a, b, [](float a, float b) { return a <= b ? 1.0f : 0.0f; });
+        default: return each(a, b, [](float a, float b) { return a <= b ? 1.0f : 0.0f; });  // LESS_OR_EQUAL
     }
 }
 
 // The first `elements` of a row's pack of an operand, or the one element that is repeated along the row.
 DEVICE Pack<float, 1> load_operand(const float* from, u32, u32, Pack<float, 1>) { return {{*from}}; }
 DEVICE Pack<float> load_operand(const float* from, u32 stride, u32 elements, Pack<float>) {
-    if (stride != 0) return load_elements(from, elements);
+    if (stride != 0) return load_flat(from, elements);
     float x = *from;
     return {{x, x, x, x}};
 }
 DEVICE void store_result(float* to, const Pack<float, 1>& y, u32) { *to = y.at[0]; }
-DEVICE void store_result(float* to, const Pack<float>& y, u32 elements) { store_elements(to, y, elements); }
+DEVICE void store_result(float* to, const Pack<float>& y, u32 elements) { store_flat(to, y, elements); }
 
 template <u32 WIDTH>
 DEVICE void pair(const float* a, const float* b, float* y, u32 function, const Layout& layout) {

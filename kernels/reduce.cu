@@ -14,7 +14,7 @@ struct Reduction {
     u32 chunks;      // of the axis
     u32 chunk_rows;  // rows of a chunk; the last may have less
     u32 width, height;
-    u32 rows_first;  // whether threads side by side take neighbouring rows
+    u32 column_step, row_step;  // threads from one column to the next, and from one row; one of them is 1
 };
 
 // Where a thread works.
@@ -24,20 +24,17 @@ struct Worker {
     u32 chunk;
     u32 row;             // among the threads of the column
     u32 first, end;      // its rows: every height-th
-    u32 step;            // from one thread of the column to the next
 };
 
 DEVICE Worker worker_of(const Reduction& r) {
     Worker worker;
-    u32 x = r.rows_first ? threadIdx.x / r.height : threadIdx.x % r.width;
-    u32 column = blockIdx.x / r.chunks * r.width + x;
+    u32 column = blockIdx.x / r.chunks * r.width + threadIdx.x / r.column_step % r.width;
     worker.active = column < r.columns;
     worker.outer = column / r.inner, worker.at = column % r.inner;
     worker.chunk = blockIdx.x % r.chunks;
-    worker.row = r.rows_first ? threadIdx.x % r.height : threadIdx.x / r.width;
+    worker.row = threadIdx.x / r.row_step % r.height;
     worker.first = worker.chunk * r.chunk_rows + worker.row;
     worker.end = worker.active ? min(r.axis, (worker.chunk + 1) * r.chunk_rows) : 0;
-    worker.step = r.rows_first ? 1 : r.width;
     return worker;
 }
 
@@ -52,7 +49,7 @@ KERNEL(sum_f32, THREADS)(const float* x, float* y, Reduction r, float factor) {
     room[threadIdx.x] = sum;
     for (u32 half = r.height / 2; half > 0; half /= 2) {
         sync_block();
-        if (worker.row < half) room[threadIdx.x] += room[threadIdx.x + half * worker.step];
+        if (worker.row < half) room[threadIdx.x] += room[threadIdx.x + half * r.row_step];
     }
     if (worker.active && worker.row == 0) {
         y[(worker.outer * r.chunks + worker.chunk) * r.inner + worker.at] = factor * room[threadIdx.x];
@@ -65,33 +62,31 @@ struct Element {
     u32 row;
 };
 
-// Whether `a` is to be kept, and not `b`: the larger one, of equal ones the first; what is not a number is larger than all.
-DEVICE bool leads(Element a, Element b) {
-    bool a_lost = a.value != a.value, b_lost = b.value != b.value;
-    if (a_lost != b_lost) return a_lost;
-    return a.value > b.value || (!(b.value > a.value) && a.row < b.row);
-}
+// Whether `a` is larger than `b`; what is not a number is larger than all.
+DEVICE bool is_larger(float a, float b) { return a > b || (a != a && b == b); }
 
-// y [outer, inner], the largest elements, and the rows that they are in; the axis is one chunk.
+// y [outer, inner], the largest elements, and the first rows that they are in. The axis is one chunk, and every thread of a
+// column has a row at least.
 KERNEL(max_f32, THREADS)(const float* x, float* y, u32* rows, Reduction r) {
-    __shared__ float values[THREADS];
-    __shared__ u32 places[THREADS];
+    __shared__ Element room[THREADS];
     Worker worker = worker_of(r);
     const float* from = x + worker.outer * r.axis * r.inner + worker.at;
-    Element most = {-__int_as_float(0x7f800000), 0xffffffffu};  // behind every element there is
-#pragma unroll 4
-    for (u32 row = worker.first; row < worker.end; row += r.height) {
-        Element element = {from[row * r.inner], row};
-        if (leads(element, most)) most = element;
+    Element most = {0.0f, worker.first};
+    if (worker.active) most.value = from[worker.first * r.inner];
+#pragma unroll 1
+    for (u32 row = worker.first + r.height; row < worker.end; row += r.height) {
+        float value = from[row * r.inner];
+        if (is_larger(value, most.value)) most = {value, row};
     }
-    values[threadIdx.x] = most.value, places[threadIdx.x] = most.row;
+    room[threadIdx.x] = most;
     for (u32 half = r.height / 2; half > 0; half /= 2) {
         sync_block();
         if (worker.row < half) {
-            u32 partner = threadIdx.x + half * worker.step;
-            Element other = {values[partner], places[partner]};
-            if (leads(other, most)) most = other;
-            values[threadIdx.x] = most.value, places[threadIdx.x] = most.row;
+            Element other = room[threadIdx.x + half * r.row_step];
+            bool is_behind = is_larger(most.value, other.value) ||
+                             (!is_larger(other.value, most.value) && most.row < other.row);
+            if (!is_behind) most = other;
+            room[threadIdx.x] = most;
         }
     }
     if (worker.active && worker.row == 0) {

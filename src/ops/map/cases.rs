@@ -37,16 +37,16 @@ fn units(count: f64) -> Tolerance {
 fn inputs(probe: &mut Probe<'_>, function: Function, count: usize) -> ValueId {
     let bound = function.parameters()[0];
     let far = if matches!(function, Function::Exp) { -200.0 } else { 12.0 };
-    let strange = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let strange = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0];
     let corners = [bound, bound + 1e-6, 1.0, 1.0 + 1e-6, -1.0, -1.0 - 1e-6, 0.0, far, -far.abs()];
     let values = probe.normal(count).into_iter().enumerate().map(|(index, x)| match function {
         Function::Log | Function::Sqrt | Function::Reciprocal if is_blocked(index) => 0.0,
+        _ if count > 3 && index % 35 == 4 => strange[index / 35 % strange.len()],
         Function::Log | Function::Sqrt => x.abs() + 0.25,
         Function::Reciprocal => x + x.signum(),
         // So few, near zero: no slope is small beside the rounding of its parts.
         _ if count < 4 => x / 4.0,
         _ if index % 5 == 3 => corners[index / 5 % corners.len()],
-        _ if index % 35 == 4 => strange[index / 35 % strange.len()],
         _ => x,
     });
     let values = values.collect();
@@ -95,9 +95,22 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
             probe.check_gradient_with_addend(y, doubled, units(slopes + 1.0))
         }));
     }
+    // So far below zero results are small, so that the largest one hides no digit of the others, and exponents have many.
+    for (function, values, slopes) in FUNCTIONS {
+        if !matches!(function, Function::Exp | Function::Sigmoid | Function::Softplus) {
+            continue;
+        }
+        cases.push(Case::new(format!("map {function:?} far below zero"), Storage::F32, move |probe| {
+            let x = probe.normal(70).into_iter().map(|x| x / 2.0 - 79.0).collect();
+            let x = probe.float_of("x", [70], x);
+            let y = probe.tape.map(x, function)?;
+            probe.check("y", y, units(values));
+            probe.check_gradients(y, &[(x, units(slopes))])
+        }));
+    }
     cases.push(Case::new("map Log of subnormal numbers", Storage::F32, |probe| {
         let values = probe.normal(64).into_iter().enumerate();
-        let values = values.map(|(index, x)| x.abs() * if index % 2 == 0 { 1e-40 } else { 1e-36 }).collect();
+        let values = values.map(|(index, x)| x.abs() * if index % 3 == 0 { 1e-40 } else { 1e-36 }).collect();
         let x = probe.float_of("x", [64], values);
         let y = probe.tape.log(x)?;
         probe.check("y", y, units(2.0));

@@ -26,6 +26,7 @@ struct Cut {
     chunk_rows: usize,
     width: usize,
     height: usize,
+    /// Whether threads side by side take neighbouring rows, or neighbouring columns.
     rows_first: bool,
 }
 
@@ -40,7 +41,8 @@ struct Reduction {
     chunk_rows: u32,
     width: u32,
     height: u32,
-    rows_first: u32,
+    column_step: u32,
+    row_step: u32,
 }
 
 /// The largest power of two that is not above `x`.
@@ -54,8 +56,9 @@ impl Cut {
         let View { axis, inner, .. } = view;
         let rows_first = inner < WHOLE_SECTORS;
         let height = match rows_first {
-            // A warp for rows that need no more than one, and then four rows for each thread.
-            true => power(axis).min(32).max(power(axis / 4).min(THREADS)),
+            // A warp for rows that need no more than one, and then four rows for each thread; the columns of one `outer` are
+            // side by side in memory, and so in a block.
+            true => power(axis).min(32).max(power(axis / 4).min(THREADS / inner.next_power_of_two())),
             // What a warp of columns leaves.
             false => power(axis).min(THREADS / power(view.columns()).min(32)),
         };
@@ -88,7 +91,8 @@ impl Cut {
             chunk_rows: self.chunk_rows as u32,
             width: self.width as u32,
             height: self.height as u32,
-            rows_first: self.rows_first.into(),
+            column_step: if self.rows_first { self.height as u32 } else { 1 },
+            row_step: if self.rows_first { 1 } else { self.width as u32 },
         })
     }
 
