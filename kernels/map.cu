@@ -24,6 +24,12 @@ enum Function : u32 {
 
 DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
+// x^2 / 2, or |x| - 1/2 from 1 on.
+DEVICE float smooth_l1(float x) {
+    float size = fabsf(x), within = fminf(size, 1.0f);
+    return within * (size - 0.5f * within);
+}
+
 // x within the bound, 1 above, -1 below. What is not a number stays so.
 DEVICE float clamped(float x, float bound) { return x > bound ? 1.0f : x < -bound ? -1.0f : x; }
 
@@ -45,12 +51,12 @@ DEVICE void values(Pack<float>& pack, u32 function, float first, float second) {
         case SIGMOID: return each(pack, [](float x) { return sigmoid(x); });
         case TANH: return each(pack, [](float x) { return tanhf(x); });
         case SOFTPLUS: return each(pack, [](float x) { return (0.0f > x ? 0.0f : x) + log1pf(expf(-fabsf(x))); });
-        case SMOOTH_L1:
-            return each(pack, [](float x) { return fabsf(x) < 1.0f ? 0.5f * x * x : fabsf(x) - 0.5f; });
+        case SMOOTH_L1: return each(pack, [](float x) { return smooth_l1(x); });
         case RECIPROCAL: return each(pack, [](float x) { return 1.0f / x; });
         case AFFINE: return each(pack, [=](float x) { return fmaf(first, x, second); });
         case AT_LEAST: return each(pack, [=](float x) { return x < first ? first : x; });
-        default: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });  // ABOVE
+        case ABOVE: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });
+        default: __builtin_unreachable();
     }
 }
 
@@ -67,7 +73,8 @@ DEVICE void slopes(Pack<float>& pack, u32 function, float first) {
         case SOFTPLUS: return each(pack, [](float x) { return sigmoid(x); });
         case SMOOTH_L1: return each(pack, [](float x) { return clamped(x, 1.0f); });
         case RECIPROCAL: return each(pack, [](float y) { return -y * y; });
-        default: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });  // AT_LEAST
+        case AT_LEAST: return each(pack, [=](float x) { return x > first ? 1.0f : 0.0f; });
+        default: __builtin_unreachable();
     }
 }
 

@@ -35,7 +35,8 @@ DEVICE void values(Pack<float, WIDTH>& a, const Pack<float, WIDTH>& b, u32 funct
         case MAXIMUM: return each(a, b, [](float a, float b) { return a > b || a != a ? a : b; });
         case SHARE: return each(a, b, [](float a, float b) { return a > b ? 1.0f : a == b ? 0.5f : 0.0f; });
         case GREATER: return each(a, b, [](float a, float b) { return a > b ? 1.0f : 0.0f; });
-        default: return each(a, b, [](float a, float b) { return a <= b ? 1.0f : 0.0f; });  // LESS_OR_EQUAL
+        case LESS_OR_EQUAL: return each(a, b, [](float a, float b) { return a <= b ? 1.0f : 0.0f; });
+        default: __builtin_unreachable();
     }
 }
 

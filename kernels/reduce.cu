@@ -26,22 +26,25 @@ struct Worker {
     u32 first, end;      // its rows: every height-th
 };
 
+template <bool CHUNKED>
 DEVICE Worker worker_of(const Reduction& r) {
     Worker worker;
-    u32 column = blockIdx.x / r.chunks * r.width + threadIdx.x / r.column_step % r.width;
+    u32 tile = CHUNKED ? blockIdx.x / r.chunks : blockIdx.x;
+    u32 column = tile * r.width + threadIdx.x / r.column_step % r.width;
     worker.active = column < r.columns;
     worker.outer = column / r.inner, worker.at = column % r.inner;
-    worker.chunk = blockIdx.x % r.chunks;
+    worker.chunk = CHUNKED ? blockIdx.x % r.chunks : 0;
     worker.row = threadIdx.x / r.row_step % r.height;
     worker.first = worker.chunk * r.chunk_rows + worker.row;
-    worker.end = worker.active ? min(r.axis, (worker.chunk + 1) * r.chunk_rows) : 0;
+    u32 end = CHUNKED ? min(r.axis, (worker.chunk + 1) * r.chunk_rows) : r.axis;
+    worker.end = worker.active ? end : 0;
     return worker;
 }
 
 // y [outer, chunks, inner] = factor * sum over the rows of a chunk.
 KERNEL(sum_f32, THREADS)(const float* x, float* y, Reduction r, float factor) {
     __shared__ float room[THREADS];
-    Worker worker = worker_of(r);
+    Worker worker = worker_of<true>(r);
     const float* from = x + worker.outer * r.axis * r.inner + worker.at;
     float sum = 0.0f;
 #pragma unroll 4
@@ -68,8 +71,9 @@ DEVICE bool is_larger(float a, float b) { return a > b || (a != a && b == b); }
 // y [outer, inner], the largest elements, and the first rows that they are in. The axis is one chunk, and every thread of a
 // column has a row at least.
 KERNEL(max_f32, THREADS)(const float* x, float* y, u32* rows, Reduction r) {
-    __shared__ Element room[THREADS];
-    Worker worker = worker_of(r);
+    __shared__ float values[THREADS];
+    __shared__ u32 places[THREADS];
+    Worker worker = worker_of<false>(r);
     const float* from = x + worker.outer * r.axis * r.inner + worker.at;
     Element most = {0.0f, worker.first};
     if (worker.active) most.value = from[worker.first * r.inner];
@@ -78,15 +82,16 @@ KERNEL(max_f32, THREADS)(const float* x, float* y, u32* rows, Reduction r) {
         float value = from[row * r.inner];
         if (is_larger(value, most.value)) most = {value, row};
     }
-    room[threadIdx.x] = most;
+    values[threadIdx.x] = most.value, places[threadIdx.x] = most.row;
     for (u32 half = r.height / 2; half > 0; half /= 2) {
         sync_block();
         if (worker.row < half) {
-            Element other = room[threadIdx.x + half * r.row_step];
+            u32 partner = threadIdx.x + half * r.row_step;
+            Element other = {values[partner], places[partner]};
             bool is_behind = is_larger(most.value, other.value) ||
                              (!is_larger(other.value, most.value) && most.row < other.row);
             if (!is_behind) most = other;
-            room[threadIdx.x] = most;
+            values[threadIdx.x] = most.value, places[threadIdx.x] = most.row;
         }
     }
     if (worker.active && worker.row == 0) {
