@@ -9,9 +9,16 @@ mod equipment;
 mod lesson;
 mod taught;
 
+pub mod adapters;
+pub mod features;
+
 pub mod classroomkd;
+pub mod crd;
 pub mod cross_entropy;
 pub mod kd;
+pub mod ofd;
+pub mod review_kd;
+pub mod sim_kd;
 pub mod takd;
 
 pub use description::{
@@ -19,7 +26,7 @@ pub use description::{
 };
 pub use equipment::{Equipment, Learning, Piece, Ramp};
 pub use lesson::{Lesson, LessonBatch, Pupil};
-pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
+pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] =
