@@ -20,7 +20,7 @@ use crate::ops::workloads::{COUNTED_BATCH, workloads};
 pub const MOST_MOVED: f64 = 1.15;
 
 /// Kernels that are bound by memory and do not keep to [`MOST_MOVED`] in one respect, and why.
-const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
+const EXCEPTIONS: [(&[&str], Moved, &str); 5] = [
     (&["batch_f32", "batch_bf16"], Moved::Requests, "bytes are read one by one, from rows that begin anywhere"),
     (
         &["avg_pool_f32", "avg_pool_bf16", "avg_pool_gradient_f32", "avg_pool_gradient_bf16"],
@@ -31,6 +31,11 @@ const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
         &["max_pool_gradient_f32", "max_pool_gradient_bf16"],
         Moved::Requests,
         "the pixels of a window all read the window and the pixels before them",
+    ),
+    (
+        &["max_gradient_f32"],
+        Moved::Requests,
+        "all elements of an axis ask where its largest is: what they share comes from the first cache",
     ),
     (
         &["channel_shuffle_f32", "channel_shuffle_bf16"],
@@ -67,7 +72,7 @@ impl Class {
     /// The class of a kernel.
     pub fn of(kernel: &str) -> Self {
         // A second pass over partial gradients moves memory only.
-        const SMALL: [&str; 10] = [
+        const SMALL: [&str; 11] = [
             "batch_norm_combine",
             "batch_norm_gradient_combine",
             "classroom_",
@@ -78,6 +83,7 @@ impl Class {
             "softmax_",
             "log_softmax_",
             "evaluate_",
+            "median_",
         ];
         if kernel.starts_with("conv_tensor_") {
             Self::Tensor
