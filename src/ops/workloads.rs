@@ -29,6 +29,11 @@ pub fn workloads(batch: usize) -> Vec<Case> {
         all.extend(convolutions(batch, storage));
     }
     all.extend(float32(batch));
+    all.extend(super::gather_rows::workloads::workloads(batch));
+    all.extend(super::matmul::workloads::workloads(batch));
+    all.extend(super::one_hot::workloads::workloads(batch));
+    all.extend(super::permute::workloads::workloads(batch));
+    all.extend(super::resize::workloads::workloads(batch));
     all
 }
 
