@@ -4,8 +4,8 @@
 //   gradient  d_table[n] = sum over i with indices[i] = n of upstream[i], in the order of i
 //   scatter   table[indices[i]] = rows[i], the last i of each row
 //
-// Memory bound, and coalesced along rows. The gradient looks at all indices once per row of the table, a block's length at
-// a time out of shared memory: for tables of some thousand rows.
+// Memory bound, and coalesced along rows. The gradient looks at all indices once per row of the table, each thread of a
+// block at one of them at a time; the hits are bits in shared memory: for tables of some thousand rows.
 #include "prims.cuh"
 
 constexpr u32 THREADS = 256;
@@ -29,15 +29,22 @@ KERNEL(gather_rows_f32, THREADS)
 // Grid: rows of the table, blocks of columns.
 KERNEL(gather_rows_gradient_f32, COLUMNS)
 (const float* upstream, const u32* indices, float* d_table, u32 width, u32 count) {
-    __shared__ u32 some[COLUMNS];
-    u32 column = blockIdx.y * COLUMNS + threadIdx.x;
+    __shared__ u32 hits[COLUMNS / WARP];
+    u32 column = blockIdx.y * COLUMNS + threadIdx.x, lane = threadIdx.x % WARP;
     float sum = 0.0f;
     for (u32 first = 0; first < count; first += COLUMNS) {
-        u32 here = min(count - first, COLUMNS);
-        if (threadIdx.x < here) some[threadIdx.x] = indices[first + threadIdx.x];
+        u32 at = first + threadIdx.x;
+        bool hit = at < count && indices[at] == blockIdx.x;
+        // One bit per lane: their sum is all of them.
+        u32 mask = warp_sum(hit ? 1u << lane : 0u);
+        if (lane == WARP - 1) hits[threadIdx.x / WARP] = mask;
         sync_block();
-        for (u32 at = 0; at < here; at++) {
-            if (some[at] == blockIdx.x && column < width) sum += upstream[size_t(first + at) * width + column];
+#pragma unroll 1
+        for (u32 warp = 0; warp < COLUMNS / WARP; warp++) {
+            for (u32 left = hits[warp]; left != 0; left &= left - 1) {
+                u32 hit_at = first + warp * WARP + (__ffs(int(left)) - 1);
+                if (column < width) sum += upstream[size_t(hit_at) * width + column];
+            }
         }
         sync_block();
     }

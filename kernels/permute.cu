@@ -10,13 +10,13 @@ constexpr u32 SIDE = 32, LINES = THREADS / SIDE;
 
 // `Walk` of src/ops/permute/cuda.rs.
 struct Walk {
-    u32 count;       // threads with work, or blocks
-    u32 extents[4];  // of y; for tiles those along `inner` and the last axis count tiles
-    u32 from[4];     // elements of x from one step along an axis (or one tile) to the next
-    u32 to[4];       // elements of y
-    u32 inner;
-    u32 whole[2];    // elements along `inner` and the last axis
-    u32 line, step;  // elements of x along the last axis, of y along `inner`
+    u32 count;          // threads with work, or blocks
+    u32 extents[4];     // of y, in packs along the last axis, or in tiles along it and `inner`
+    u32 from[4];        // elements of x from one step along an axis to the next
+    u32 to[4];          // elements of y
+    u32 tiles, apart;   // along `inner`, and how many steps of the other axes but the last lie between two
+    u32 whole[2];       // elements along `inner` and the last axis
+    u32 line, step;     // elements of x along the last axis, of y along `inner`
     u32 lanes;
 };
 
@@ -44,10 +44,7 @@ KERNEL(permute_f32, THREADS)(const float* x, float* y, Walk walk) {
     const float* from = x + place(walk.extents, walk.from, blockIdx.x);
     float* to = y + place(walk.extents, walk.to, blockIdx.x);
     // What is left of both axes from this tile on.
-    u32 column = blockIdx.x % walk.extents[3], row = blockIdx.x / walk.extents[3];
-    if (walk.inner < 2) row /= walk.extents[2];
-    if (walk.inner < 1) row /= walk.extents[1];
-    row %= walk.extents[walk.inner];
+    u32 column = blockIdx.x % walk.extents[3], row = blockIdx.x / walk.extents[3] / walk.apart % walk.tiles;
     u32 rows = min(walk.whole[0] - row * SIDE, SIDE), columns = min(walk.whole[1] - column * SIDE, SIDE);
 #pragma unroll
     for (u32 line = down; line < SIDE; line += LINES) {

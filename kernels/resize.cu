@@ -83,8 +83,10 @@ DEVICE void resize_gradient(const float* upstream, float* dx, const Resize& r, u
     Range rows = readers<BILINEAR>(row, r.input[0], r.output[0]);
     Range columns = readers<BILINEAR>(column, r.input[1], r.output[1]);
     Pack<float, N> sum = {};
+#pragma unroll 1
     for (u32 h = rows.from; h < rows.to; h++) {
         float down = BILINEAR ? tap<true>(h, r.input[0], r.output[0]).weight(row) : 1.0f;
+#pragma unroll 1
         for (u32 w = columns.from; w < columns.to; w++) {
             float weight = BILINEAR ? down * tap<true>(w, r.input[1], r.output[1]).weight(column) : 1.0f;
             u32 from = (image * r.output[0] + h) * r.output[1] + w;

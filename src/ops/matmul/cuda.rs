@@ -44,9 +44,9 @@ fn small(extent: usize) -> u32 {
 impl Factor {
     /// A factor with `outer` rows or columns of the result and `depth` summands.
     fn new(strides: Strides, outer: usize, depth: usize) -> Self {
-        let turned = strides.outer != 1;
-        let (run, other) = if turned { (depth, strides.outer) } else { (outer, strides.inner) };
-        let whole = [run, other, strides.batch].iter().all(|extent| extent.is_multiple_of(4));
+        let turned = strides.inner == 1 && depth > 1;
+        // Lines and matrices follow one another without gaps, so that all begin at multiples of a line's length.
+        let whole = if turned { depth } else { outer }.is_multiple_of(4);
         Self {
             batch: small(strides.batch),
             outer: small(strides.outer),

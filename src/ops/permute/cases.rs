@@ -20,6 +20,10 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         case(&[4, 70, 6], &[1, 0, 2]),
         // Two axes; both inside of a tile, several tiles with partial ones.
         case(&[5, 6], &[1, 0]),
+        case(&[20, 29], &[1, 0]),
+        case(&[29, 20], &[1, 0]),
+        case(&[15, 32], &[1, 0]),
+        case(&[32, 15], &[1, 0]),
         case(&[70, 45], &[1, 0]),
         // The innermost axis of x in every place of y, all others of some extent.
         case(&[3, 35, 2, 40], &[3, 0, 2, 1]),

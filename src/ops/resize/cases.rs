@@ -5,8 +5,17 @@ use crate::ops::case::{Case, Storage, Tolerance};
 pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     // Whole ratios and odd ones, up along one axis and down along the other, from and to a single pixel.
-    let sizes = [([4, 4], [8, 8]), ([5, 7], [9, 3]), ([6, 5], [4, 10]), ([1, 3], [4, 1]), ([7, 9], [3, 2])];
-    for (channels, ([height, width], [rows, columns])) in sizes.into_iter().zip([8, 3, 4, 1, 5]).map(|(s, c)| (c, s)) {
+    let sizes = [
+        ([4, 4], [8, 8], 8),
+        ([5, 7], [9, 3], 3),
+        ([6, 5], [4, 10], 4),
+        ([1, 3], [4, 1], 1),
+        ([7, 9], [3, 2], 5),
+        ([3, 4], [10, 13], 4),
+        ([2, 3], [7, 9], 3),
+        ([9, 11], [4, 5], 8),
+    ];
+    for ([height, width], [rows, columns], channels) in sizes {
         for bilinear in [false, true] {
             let mode = if bilinear { "bilinear" } else { "nearest" };
             let name = format!("resize_{mode} {height}x{width}x{channels} to {rows}x{columns}");
