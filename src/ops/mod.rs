@@ -4,7 +4,10 @@
 //! Activations are `[N, H, W, C]`: a matrix of `N * H * W` rows and `C` channels.
 
 pub mod accumulate;
+pub mod adam;
 pub mod add;
+pub mod affine_grid;
+pub mod areas;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
@@ -17,12 +20,16 @@ pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
+pub mod contrast;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
+pub mod dropout;
 pub mod evaluate;
 pub mod fill;
+pub mod gather_channels;
 pub mod gather_rows;
+pub mod grid_sample;
 pub mod kl_divergence;
 pub mod linear;
 pub mod map;
@@ -31,11 +38,13 @@ pub mod max_pool;
 pub mod median;
 pub mod one_hot;
 mod operand;
+mod operands;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
 pub mod permute;
 mod pooling;
+pub mod random;
 pub mod reduce;
 pub mod relu;
 pub mod resize;
@@ -54,7 +63,10 @@ pub mod workloads;
 pub fn cases() -> Vec<case::Case> {
     let cases = [
         accumulate::cases::cases(),
+        adam::cases::cases(),
         add::cases::cases(),
+        affine_grid::cases::cases(),
+        areas::cases::cases(),
         avg_pool::cases::cases(),
         batch::cases::cases(),
         batch_norm::cases::cases(),
@@ -66,16 +78,21 @@ pub fn cases() -> Vec<case::Case> {
         conv2d::tensor_cases::cases(),
         conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
+        contrast::cases::cases(),
         cross_entropy::cases::cases(),
+        dropout::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
         gather_rows::cases::cases(),
+        gather_channels::cases::cases(),
+        grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
         matmul::cases::cases(),
         max_pool::cases::cases(),
         one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
         permute::cases::cases(),
+        random::cases::cases(),
         relu::cases::cases(),
         resize::cases::cases(),
         scale::cases::cases(),
