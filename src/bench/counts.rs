@@ -21,6 +21,7 @@ pub const MOST_MOVED: f64 = 1.15;
 
 /// Kernels that are bound by memory and do not keep to [`MOST_MOVED`] in one respect, and why.
 const EXCEPTIONS: [(&[&str], Moved, &str); 5] = [
+const EXCEPTIONS: [(&[&str], Moved, &str); 7] = [
     (&["batch_f32", "batch_bf16"], Moved::Requests, "bytes are read one by one, from rows that begin anywhere"),
     (
         &["avg_pool_f32", "avg_pool_bf16", "avg_pool_gradient_f32", "avg_pool_gradient_bf16"],
@@ -42,6 +43,13 @@ const EXCEPTIONS: [(&[&str], Moved, &str); 5] = [
         Moved::Requests,
         "single elements are gathered; their neighbours go with the next request",
     ),
+    (
+        &["resize_nearest_f32", "resize_bilinear_f32", "resize_bilinear_gradient_f32"],
+        Moved::Requests,
+        "pixels are read by all that lie around them: what neighbours share comes from the first cache",
+    ),
+    (&["resize_bilinear_f32"], Moved::Blocks, "a block makes two rows of pixels and reads three"),
+    (&["gather_rows_gradient_f32"], Moved::Blocks, "every row of the table looks at all indices"),
 ];
 
 /// What is compared with what it could be.
@@ -62,7 +70,7 @@ pub enum Class {
     /// Multiplies on tensor cores. Its main loop may have no bank conflicts, and its global loads use whole sectors
     /// (where channels come in packs).
     Tensor,
-    /// A convolution or linear layer on float32 units: arithmetic bounds it, and neighbours share what they read.
+    /// A convolution, linear layer or product of matrices on float32 units: arithmetic bounds it, and neighbours share what they read.
     Arithmetic,
     /// Works on a few numbers per image, channel or class: its launch bounds it.
     Small,
@@ -73,6 +81,7 @@ impl Class {
     pub fn of(kernel: &str) -> Self {
         // A second pass over partial gradients moves memory only.
         const SMALL: [&str; 11] = [
+        const SMALL: [&str; 12] = [
             "batch_norm_combine",
             "batch_norm_gradient_combine",
             "classroom_",
@@ -84,10 +93,12 @@ impl Class {
             "log_softmax_",
             "evaluate_",
             "median_",
+            "one_hot_",
+            "scatter_rows_",
         ];
         if kernel.starts_with("conv_tensor_") {
             Self::Tensor
-        } else if kernel.starts_with("conv_") && !kernel.starts_with("conv_sum_") {
+        } else if kernel.starts_with("conv_") && !kernel.starts_with("conv_sum_") || kernel == "matmul_f32" {
             Self::Arithmetic
         } else if SMALL.iter().any(|small| kernel.starts_with(small)) || kernel == "accumulate_f32" {
             Self::Small
