@@ -59,7 +59,7 @@ KERNEL(peak_areas_f32, THREADS)
         for (u32 mask = WARP / 2; mask > 0; mask /= 2) {
             first = first_of(first, {shuffle_xor(first.height, mask), shuffle_xor(first.number, mask)});
         }
-        if (lane_index() == 0) firsts[threadIdx.x / WARP] = first;
+        if (lane_index() == WARP - 1) firsts[threadIdx.x / WARP] = first;
         sync_block();
         last = firsts[0];
 #pragma unroll

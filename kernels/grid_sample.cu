@@ -83,6 +83,7 @@ KERNEL(grid_sample_map_f32, THREADS)(const float* grid, const float* d_y, float*
                 Place across(point.at[0], of.width), down(point.at[1], of.height);
                 if (across.inside && down.inside) weight = across.weight_of(x) * down.weight_of(y);
             }
+#pragma unroll 1
             for (u32 other = 0; other < WARP; other++) {
                 float share = shuffle_from(weight, other);
                 if (share == 0) continue;
@@ -123,7 +124,7 @@ KERNEL(grid_sample_points_f32, THREADS)
     }
     horizontal = warp_sum(horizontal) * (0.5f * float(of.width));
     vertical = warp_sum(vertical) * (0.5f * float(of.height));
-    if (lane == 0) store_pack(d_grid + 2 * index, Pack<float, 2>{{horizontal, vertical}});
+    if (lane == WARP - 1) store_pack(d_grid + 2 * index, Pack<float, 2>{{horizontal, vertical}});
 }
 
 // The centre of pixel `index` of `extent` pixels that cover [-1, 1].
@@ -158,7 +159,7 @@ KERNEL(affine_grid_backward_f32, THREADS)(const float* d_grid, float* d_theta, u
 #pragma unroll
     for (u32 k = 0; k < 6; k++) {
         float sum = warp_sum(sums[k]);
-        if (lane_index() == 0) parts[threadIdx.x / WARP][k] = sum;
+        if (lane_index() == k) parts[threadIdx.x / WARP][k] = sum;
     }
     sync_block();
     if (threadIdx.x >= 6) return;

@@ -11,6 +11,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         ([2, 5, 6, 3], 4),
         ([3, 9, 11, 7], 9),
         ([1, 3, 2, 2], 12),
+        ([1, 7, 8, 2], 112),
         ([2, 1, 20, 2], 5),
         ([2, 20, 1, 1], 5),
         ([2, 1, 1, 1], 1),
@@ -42,7 +43,7 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         }
     }
     for overlap in [Overlap::Count, Overlap::Union] {
-        for (images, areas, height, width) in [(2, 5, 6, 4), (3, 8, 11, 9), (1, 1, 1, 1)] {
+        for (images, areas, height, width) in [(2, 5, 6, 4), (3, 8, 11, 9), (2, 3, 5, 5), (2, 7, 8, 6), (1, 1, 1, 1)] {
             let name = format!("box_mask {overlap:?} of {areas} on {images}x{height}x{width}");
             cases.push(Case::new(name, Storage::F32, move |probe| {
                 // Corners between pixels and on them, the second before the first now and then, and beyond the map.
