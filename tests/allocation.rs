@@ -8,10 +8,11 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kd_engine::config::{Config, Overrides};
+use kd_engine::distill::Taps;
 use kd_engine::gpu::Processor;
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::train::material::Material;
-use kd_engine::train::stage::{Design, Enrolment, Stage};
+use kd_engine::train::stage::{Design, Enrolment, Faculty, Stage};
 use school::School;
 
 /// The system's allocator, counting.
@@ -66,6 +67,8 @@ fn stage() -> Stage {
         role: format!("student {model}"),
         network: material.network(model).unwrap(),
         method: Some(method.label.clone()),
+        phases: Vec::new(),
+        taps: Taps::default(),
         teach: Box::new(|tape, lesson| (method.description.record)(tape, lesson, &method.hyperparameters)),
     });
     let mentors = [("teacher", "resnet14"), ("peer-1", "wrn_16_1")];
@@ -78,8 +81,7 @@ fn stage() -> Stage {
         augmentation,
         &[1],
         Vec::from(enrolments),
-        Vec::from(mentors),
-        1,
+        Faculty { mentors: Vec::from(mentors), teachers: 1, assistants: 0 },
     )
     .unwrap();
     let mut stage = design.allocate(&material).unwrap();

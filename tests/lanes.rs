@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use kd_engine::bench::step::{preset_config, synthetic};
 use kd_engine::config::{Config, Overrides, TrainConfig};
-use kd_engine::distill::cross_entropy;
+use kd_engine::distill::{Taps, cross_entropy};
 use kd_engine::gpu::sim::{Sim, SimOptions};
 use kd_engine::gpu::{Device, Processor};
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::tape::Lanes;
 use kd_engine::train::material::Material;
-use kd_engine::train::stage::{Design, Enrolment};
+use kd_engine::train::stage::{Design, Enrolment, Faculty};
 use ptxsim::Checks;
 use school::School;
 
@@ -58,6 +58,8 @@ impl Classroom {
             role: format!("student {index}"),
             network: self.material.network(model).unwrap(),
             method: Some(method.label.clone()),
+            phases: Vec::new(),
+            taps: Taps::default(),
             teach: Box::new(|tape, lesson| (method.description.record)(tape, lesson, &method.hyperparameters)),
         });
         let mentors = ["resnet14", "wrn_16_1", "resnet8"];
@@ -76,8 +78,7 @@ impl Classroom {
             augmentation,
             &[1],
             enrolments.collect(),
-            mentors.collect(),
-            1,
+            Faculty { mentors: mentors.collect(), teachers: 1, assistants: 0 },
         );
         (sim, design.unwrap())
     }
@@ -138,13 +139,22 @@ fn of_preset(name: &str, pretrain: bool, options: SimOptions) -> Design {
         role: "student".to_string(),
         network: network(&config.classroom.student.model),
         method: Some(method.label.clone()),
+        phases: Vec::new(),
+        taps: Taps::default(),
         teach: Box::new(|tape, lesson| (method.description.record)(tape, lesson, &method.hyperparameters)),
     });
     let (enrolments, mentors): (Vec<Enrolment<'_>>, Vec<_>) = match pretrain {
         false => (students.collect(), mentors.collect()),
         true => {
             let teach = || Box::new(cross_entropy::record);
-            let learners = mentors.map(|(role, network)| Enrolment { role, network, method: None, teach: teach() });
+            let learners = mentors.map(|(role, network)| Enrolment {
+                role,
+                network,
+                method: None,
+                phases: Vec::new(),
+                taps: Taps::default(),
+                teach: teach(),
+            });
             (learners.collect(), Vec::new())
         }
     };
@@ -152,7 +162,16 @@ fn of_preset(name: &str, pretrain: bool, options: SimOptions) -> Design {
     let augmentation = Augmentation { crop_padding: 2, flip: true };
     let teachers = config.classroom.teachers.len();
     let processor = Processor::of(device);
-    Design::new(&processor, &material, &train, augmentation, &[1], enrolments, mentors, teachers).unwrap()
+    Design::new(
+        &processor,
+        &material,
+        &train,
+        augmentation,
+        &[1],
+        enrolments,
+        Faculty { mentors, teachers, assistants: 0 },
+    )
+    .unwrap()
 }
 
 #[test]

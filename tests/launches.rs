@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kd_engine::bench::step::preset_config;
 use kd_engine::config::Config;
-use kd_engine::distill::{Lesson, Mentor};
+use kd_engine::distill::{Equipment, Lesson, Pupil};
 use kd_engine::nn::{self, Mode, Model};
 use kd_engine::ops::batch::{Augmentation, BatchSource};
 use kd_engine::ops::evaluate::Counts;
@@ -63,21 +63,27 @@ fn classroom(config: &Config, batch: usize, storage: DType, fusion: bool) -> (Ta
         let role = format!("mentor {index}");
         let model = Model::declare(&mut layout, &role, &role, network(&mentor.model), DType::F32);
         let logits = model.record(&mut tape, &layout, images, Mode::Eval, &[]).unwrap().logits;
-        mentors.push(Mentor { role, logits });
+        mentors.push(Pupil::of_logits(role, logits));
     }
     for (index, method) in config.methods.iter().enumerate() {
         tape.set_lane((mentors.len() + index) as u32);
         let role = format!("student {index}");
         let model = Model::declare(&mut layout, &role, &role, network(&config.classroom.student.model), DType::F32);
         let logits = model.record(&mut tape, &layout, images, Mode::Train, &[]).unwrap().logits;
-        let lesson = Lesson {
-            student: logits,
+        let mut equipment = Equipment::new(role.as_str(), DType::F32);
+        let mut lesson = Lesson {
+            student: Pupil::of_logits("student", logits),
             labels,
             mentors: mentors.clone(),
             teachers: config.classroom.teachers.len(),
+            assistants: 0,
             label_smoothing: 0.0,
+            phase: 0,
+            batch: None,
+            layout: &mut layout,
+            equipment: &mut equipment,
         };
-        let taught = (method.description.record)(&mut tape, &lesson, &method.hyperparameters).unwrap();
+        let taught = (method.description.record)(&mut tape, &mut lesson, &method.hyperparameters).unwrap();
         let counts = Counts::declare(&mut layout, &format!("{role}/trained"), 100);
         let counts = tape.state(&layout, counts);
         tape.evaluate(logits, labels, valid, counts).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use kd_engine::error::Error;
-use kd_engine::nn::{self, LayerKind, zoo};
+use kd_engine::nn::{self, Distribution, LayerKind, zoo};
 use kd_engine::random::{Philox, Stream};
 use miette::Diagnostic;
 
@@ -52,9 +52,12 @@ fn every_kind_of_layer_can_be_written() {
         { channel_shuffle = 4 },
         { concat = [[{ slice = 0, len = 8 }], [{ slice = 8, len = 4 }], [{ max_pool = 3, stride = 1, padding = 1 }]] },
         { avg_pool = 2, count_include_pad = false },
-        { option_a = 30, stride = 2 },
+        { conv_transpose = "t", out = 6, kernel = 4, stride = 2, padding = 1, bias = true },
+        { option_a = 30, stride = 4 },
+        { dropout = 0.25 },
         { adaptive_avg_pool = 2 },
         { conv = "c", out = "channels", kernel = 2, padding = 0, groups = "channels" },
+        "flatten",
         { linear = "d", out = "classes", bias = false },"#;
     let file = write(folder.path(), &format!("[models]\nall = {{}}\n[network]\nlayers = [{layers}]"));
     let network = nn::build(&file, 3, 2, 32, 32).unwrap();
@@ -69,16 +72,25 @@ fn every_kind_of_layer_can_be_written() {
         ("max_pool", [13, 13, 16]),
         ("concat", [13, 13, 28]),
         ("avg_pool", [6, 6, 28]),
+        ("conv_transpose", [12, 12, 6]),
         ("option_a", [3, 3, 30]),
+        ("dropout", [3, 3, 30]),
         ("adaptive_avg_pool", [2, 2, 30]),
         ("conv", [1, 1, 30]),
+        ("flatten", [1, 1, 30]),
         ("linear", [1, 1, 3]),
     ];
     assert_eq!(found, expected);
     assert_eq!(network.nodes[2].kind, LayerKind::BatchNorm { eps: 0.001, momentum: 1.0 });
     assert_eq!(network.nodes[7].inputs, [4, 5, 6]);
-    assert_eq!(network.macs(), 13 * 13 * 16 * 25 + 30 * 4 + 30 * 3);
-    assert_eq!(network.parameter_count(), 16 * 25 + 16 + 32 + 30 * 4 + 30 * 3);
+    assert_eq!(network.macs(), 13 * 13 * 16 * 25 + 6 * 6 * 28 * 16 * 6 + 30 * 4 + 30 * 3);
+    assert_eq!(network.parameter_count(), 16 * 25 + 16 + 32 + 28 * 6 * 16 + 6 + 30 * 4 + 30 * 3);
+    // PyTorch's order, and its rule for the first weights: the fan-in counts the second extent, 6 * 4 * 4.
+    let transposed: Vec<_> = network.parameters().into_iter().filter(|one| one.name.starts_with("t.")).collect();
+    let [weight, bias] = &transposed[..] else { panic!("a weight and a bias: {transposed:?}") };
+    assert_eq!((weight.name.as_str(), &weight.shape[..]), ("t.weight", &[28, 6, 4, 4][..]));
+    assert_eq!((bias.name.as_str(), &bias.shape[..]), ("t.bias", &[6][..]));
+    assert_eq!([weight.init, bias.init], [Distribution::Uniform { bound: 1.0 / 96f64.sqrt() }; 2]);
 }
 
 fn help_of(error: &Error) -> String {
@@ -140,7 +152,7 @@ fn mistakes_are_named_with_their_line_and_the_nearest_name() {
         (
             "  \"global_avg_pool\",\n",
             "",
-            "a linear layer takes a pooled 1x1 map, not 32 channels of 10x10",
+            "a linear layer takes a pooled or flattened 1x1 map, not 32 channels of 10x10",
             "",
             "{ linear",
         ),

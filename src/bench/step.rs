@@ -10,7 +10,7 @@ use super::profile;
 use super::timing::{Effort, Times};
 use crate::config::{Config, Optimizer, Precision, Schedule, Shape, SourceKind, TrainConfig, presets};
 use crate::data::Normalisation;
-use crate::distill::cross_entropy;
+use crate::distill::{Taps, cross_entropy};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::Network;
@@ -19,7 +19,7 @@ use crate::random::{Philox, Stream};
 use crate::train::material::{Images, Material};
 use crate::train::records::Phase;
 use crate::train::run::Run;
-use crate::train::stage::{Design, Enrolment, Stage};
+use crate::train::stage::{Design, Enrolment, Faculty, Stage};
 
 /// Images of the synthetic training split: their bytes are larger than the caches, as those of a data set are.
 const IMAGES: usize = 16_384;
@@ -79,10 +79,12 @@ pub fn train_step(processor: &Processor, model: &str, batch: usize, precision: P
         role: "student".to_string(),
         network: material.network(model)?,
         method: None,
+        phases: Vec::new(),
+        taps: Taps::default(),
         teach: Box::new(cross_entropy::record),
     };
     let augmentation = Augmentation { crop_padding: 4, flip: true };
-    let design = Design::new(processor, &material, &config, augmentation, &[1], vec![enrolment], Vec::new(), 0)?;
+    let design = Design::new(processor, &material, &config, augmentation, &[1], vec![enrolment], Faculty::default())?;
     let mut stage = design.allocate(&material)?;
     let model = stage.learners[0].model.clone();
     model.initialise(&mut stage.state, 1, 0);

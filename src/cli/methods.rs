@@ -36,6 +36,10 @@ fn document(method: &MethodDescription) -> Value {
                 Setting::Number(number) => json!(number),
                 Setting::Count(Some(count)) => json!(count),
                 Setting::Count(None) => json!("none"),
+                Setting::Epochs(time) => json!(time),
+                Setting::Milestones(times) => {
+                    json!(times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
+                }
                 Setting::Flag(flag) => json!(flag),
                 Setting::Choice(choice) => json!(choice),
             };
@@ -49,6 +53,7 @@ fn document(method: &MethodDescription) -> Value {
         "paper": method.paper,
         "needs": {
             "teacher": word(method.needs.teachers),
+            "assistants": word(method.needs.assistants),
             "peers": word(method.needs.peers),
             "features": method.needs.features,
         },
@@ -61,23 +66,28 @@ fn word(part: Use) -> &'static str {
         Use::Unused => "unused",
         Use::Optional => "optional",
         Use::Required => "required",
+        Use::Several => "two or more",
     }
 }
 
 fn needs(needs: Needs) -> String {
-    let mentors = match (needs.teachers, needs.peers) {
-        (Use::Unused, Use::Unused) => return "no mentors".into(),
-        (Use::Required, Use::Required) => "a teacher and a peer",
-        (Use::Required, Use::Optional) => "a teacher; peers take part",
-        (Use::Required, Use::Unused) => "a teacher",
-        (Use::Optional, Use::Required) => "a peer; teachers take part",
-        (Use::Unused, Use::Required) => "a peer",
-        (Use::Optional, Use::Optional) => "at least one mentor, teacher or peer",
-        (Use::Optional, Use::Unused) => "at least one teacher",
-        (Use::Unused, Use::Optional) => "at least one peer",
+    let parts = [(needs.teachers, "teacher"), (needs.assistants, "assistant"), (needs.peers, "peer")];
+    let of = |part: Use| parts.iter().filter(move |(known, _)| *known == part).map(|(_, name)| *name);
+    let several = of(Use::Several).map(|name| format!("two or more {name}s"));
+    let required: Vec<String> = of(Use::Required).map(|name| a(name)).chain(several).collect();
+    let optional: Vec<&str> = of(Use::Optional).collect();
+    let mentors = match (required.is_empty(), optional.is_empty()) {
+        (true, true) => return "no mentors".into(),
+        (false, true) => required.join(" and "),
+        (true, false) => format!("at least one mentor: {}", optional.join(" or ")),
+        (false, false) => format!("{}; {}s take part", required.join(" and "), optional.join("s and ")),
     };
     let values = if needs.features { "their feature maps" } else { "their logits" };
     format!("{mentors}, with {values}")
+}
+
+fn a(name: &str) -> String {
+    format!("{} {name}", if name.starts_with('a') { "an" } else { "a" })
 }
 
 fn block(method: &MethodDescription) -> String {
@@ -91,6 +101,10 @@ fn block(method: &MethodDescription) -> String {
                 Setting::Number(number) => format!("{number:?}"),
                 Setting::Count(Some(count)) => count.to_string(),
                 Setting::Count(None) => "\"none\"".into(),
+                Setting::Epochs(time) => format!("{time}"),
+                Setting::Milestones(times) => {
+                    format!("{:?}", times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
+                }
                 Setting::Flag(flag) => flag.to_string(),
                 Setting::Choice(choice) => format!("\"{choice}\""),
             };

@@ -83,6 +83,7 @@ impl Progress {
             } => {
                 let what = match phase {
                     Phase::Pretrain => "pretraining",
+                    Phase::Assist => "teaching",
                     Phase::Distil => "student by",
                 };
                 let stages = self.stages;

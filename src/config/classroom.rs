@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::reader::{Item, Reader};
+use crate::distill::{METHODS, MethodDescription, Use};
 use crate::error::Result;
 use crate::nn::zoo;
 
@@ -13,6 +14,9 @@ pub struct ClassroomConfig {
     pub student: ModelChoice,
     /// Large frozen models.
     pub teachers: Vec<ModelChoice>,
+    /// Models between teacher and student, largest first, that were taught themselves: each by `taught_by`, or else by
+    /// the method `takd` from the one before it.
+    pub assistants: Vec<ModelChoice>,
     /// Frozen models that need not be larger than the student.
     pub peers: Vec<ModelChoice>,
 }
@@ -25,39 +29,73 @@ pub struct ModelChoice {
     /// A file of weights or an earlier run's folder, absolute. None: a mentor is pretrained in the same run, a
     /// student starts from its seed.
     pub weights: Option<PathBuf>,
+    /// The method by which an assistant or a peer learns from teachers and assistants, instead of from labels alone.
+    pub taught_by: Option<&'static str>,
 }
 
 impl ClassroomConfig {
-    /// The mentors with their roles, in their fixed order: `teacher`, `teacher-2`, ..., `peer-1`, `peer-2`, ...
-    pub fn mentors(&self) -> Vec<(String, &ModelChoice)> {
+    /// The mentors with their roles, in their fixed order: `teacher`, `teacher-2`, ..., `assistant-1`, ..., `peer-1`, ...
+    pub fn mentors<'a>(&'a self) -> Vec<(String, &'a ModelChoice)> {
         let teachers = self.teachers.iter().enumerate().map(|(index, choice)| match index {
             0 => ("teacher".to_string(), choice),
             _ => (format!("teacher-{}", index + 1), choice),
         });
-        let peers = self.peers.iter().enumerate().map(|(index, choice)| (format!("peer-{}", index + 1), choice));
-        teachers.chain(peers).collect()
+        let numbered = |role: &'static str, choices: &'a [ModelChoice]| {
+            choices.iter().enumerate().map(move |(index, choice)| (format!("{role}-{}", index + 1), choice))
+        };
+        let (assistants, peers) = (numbered("assistant", &self.assistants), numbered("peer", &self.peers));
+        teachers.chain(assistants).chain(peers).collect()
     }
 
     pub(super) fn read(mut table: Reader<'_>) -> Result<Self> {
-        let student = ModelChoice::read(table.required("student")?)?;
-        let teachers = table.or("teachers", Vec::new(), |item| item.list_of(ModelChoice::read))?;
-        let peers = table.or("peers", Vec::new(), |item| item.list_of(ModelChoice::read))?;
+        let own = |item| ModelChoice::read(item, false);
+        let taught = |item| ModelChoice::read(item, true);
+        let student = own(table.required("student")?)?;
+        let teachers = table.or("teachers", Vec::new(), |item| item.list_of(own))?;
+        let mut assistants = table.or("assistants", Vec::new(), |item| item.list_of(taught))?;
+        for assistant in assistants.iter_mut().filter(|one| one.weights.is_none()) {
+            assistant.taught_by.get_or_insert("takd");
+        }
+        let peers = table.or("peers", Vec::new(), |item| {
+            let peers = item.list_of(taught)?;
+            let taught = peers.iter().any(|peer| peer.taught_by.is_some());
+            match taught && teachers.is_empty() {
+                true => Err(item.error("a peer is taught by a method, and the classroom has no teacher")),
+                false => Ok(peers),
+            }
+        })?;
+        if !assistants.is_empty() && teachers.is_empty() {
+            return Err(table.error("there are assistants, and no teacher to teach them"));
+        }
         table.finish()?;
-        Ok(Self { student, teachers, peers })
+        Ok(Self { student, teachers, assistants, peers })
     }
 }
 
 impl ModelChoice {
-    fn read(item: Item<'_>) -> Result<Self> {
+    /// `taught`: whether it may have been taught by others.
+    fn read(item: Item<'_>, taught: bool) -> Result<Self> {
         if !item.is_table() {
-            return Ok(Self { model: model(&item)?, weights: None });
+            return Ok(Self { model: model(&item)?, weights: None, taught_by: None });
         }
         let mut table = item.table()?;
         let model = model(&table.required("model")?)?;
         let weights = table.take("weights").map(|item| item.file()).transpose()?;
+        let taught_by = match taught {
+            true => table.take("taught_by").map(|item| method(&item)).transpose()?,
+            false => None,
+        };
         table.finish()?;
-        Ok(Self { model, weights })
+        Ok(Self { model, weights, taught_by })
     }
+}
+
+/// The name of a method by which a mentor may be taught: one that needs a teacher or an assistant and no peers.
+fn method(item: &Item<'_>) -> Result<&'static str> {
+    let fits = |one: &&&MethodDescription| one.needs.mentors() && one.needs.peers == Use::Unused;
+    let names = || METHODS.iter().filter(fits).map(|one| one.name);
+    let text = item.text()?;
+    names().find(|name| *name == text).ok_or_else(|| item.unknown("method to teach a mentor by", names()))
 }
 
 /// A name of the zoo stands for itself, a file (`file.toml`, or `file.toml:model` where it has several) for its

@@ -1,5 +1,7 @@
 //! How the student is taught: the tables `[[methods]]`, read against the methods' own descriptions.
 
+use std::path::PathBuf;
+
 use super::classroom::ClassroomConfig;
 use super::reader::Item;
 use crate::distill::{self, Hyperparameters, MethodDescription, Use};
@@ -15,6 +17,8 @@ pub struct MethodConfig {
     pub label: String,
     /// The values of its hyperparameters.
     pub hyperparameters: Hyperparameters,
+    /// What the method owns, as an earlier run has left it: a file, absolute.
+    pub weights: Option<PathBuf>,
 }
 
 impl PartialEq for MethodConfig {
@@ -22,6 +26,7 @@ impl PartialEq for MethodConfig {
         self.description.name == other.description.name
             && self.label == other.label
             && self.hyperparameters == other.hyperparameters
+            && self.weights == other.weights
     }
 }
 
@@ -29,7 +34,7 @@ impl MethodConfig {
     /// The method called `name` with every hyperparameter at its default.
     pub fn standard(name: &str) -> Option<Self> {
         let description = distill::find(name)?;
-        Some(Self { description, label: name.into(), hyperparameters: description.defaults() })
+        Some(Self { description, label: name.into(), hyperparameters: description.defaults(), weights: None })
     }
 
     /// What is compared when no method is written: the student alone, and ClassroomKD where there are mentors.
@@ -80,22 +85,37 @@ impl MethodConfig {
             return Err(item.unwrap_or(&name).error(format!("{key}: {why}")));
         }
         needs(description, classroom).map_err(|why| name.error(why))?;
+        let weights = table.take("weights").map(|item| item.file()).transpose()?;
         table.finish_as(&format!("method `{}` has no such key", description.name))?;
-        Ok(Self { description, label, hyperparameters })
+        Ok(Self { description, label, hyperparameters, weights })
     }
 }
 
 /// Says what `method` needs and `classroom` lacks.
 fn needs(method: &MethodDescription, classroom: &ClassroomConfig) -> Result<(), String> {
-    let lacks = |what: &str| {
-        let (name, key) = (method.name, what);
-        Err(format!("method `{name}` needs at least one entry in {key}, and the classroom has none"))
-    };
-    let (no_teachers, no_peers) = (classroom.teachers.is_empty(), classroom.peers.is_empty());
-    match method.needs {
-        needs if needs.teachers == Use::Required && no_teachers => lacks("classroom.teachers"),
-        needs if needs.peers == Use::Required && no_peers => lacks("classroom.peers"),
-        needs if needs.mentors() && no_teachers && no_peers => lacks("classroom.teachers or classroom.peers"),
-        _ => Ok(()),
+    let needs = method.needs;
+    let parts = [
+        ("classroom.teachers", needs.teachers, classroom.teachers.len()),
+        ("classroom.assistants", needs.assistants, classroom.assistants.len()),
+        ("classroom.peers", needs.peers, classroom.peers.len()),
+    ];
+    for (key, part, count) in parts {
+        let least = part.least();
+        if count < least {
+            let (entries, has) = (if least == 1 { "one entry" } else { "two entries" }, words(count));
+            let name = method.name;
+            return Err(format!("method `{name}` needs at least {entries} in {key}, and the classroom has {has}"));
+        }
     }
+    let used = || parts.iter().filter(|(_, part, _)| *part != Use::Unused);
+    if needs.mentors() && used().all(|(.., count)| *count == 0) {
+        let keys: Vec<&str> = used().map(|(key, ..)| *key).collect();
+        let (name, keys) = (method.name, keys.join(" or "));
+        return Err(format!("method `{name}` needs at least one entry in {keys}, and the classroom has none"));
+    }
+    Ok(())
+}
+
+fn words(count: usize) -> String {
+    if count == 0 { "none".into() } else { count.to_string() }
 }

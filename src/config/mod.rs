@@ -113,6 +113,8 @@ impl Config {
                     "--epochs: expected a whole number from 1 to {most}, found {epochs}"
                 )));
             }
+            let before = config.train.epochs;
+            config.methods.iter_mut().for_each(|method| method.hyperparameters.scale(before, epochs));
             config.pretrain.scale_to(epochs);
             config.train.scale_to(epochs);
         }

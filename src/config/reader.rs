@@ -207,12 +207,14 @@ impl<'a> Item<'a> {
     /// # Errors
     /// Where `kind` does not take what is written.
     pub fn setting(&self, kind: &Kind) -> Result<Setting> {
+        let numbers = self.numbers();
         let raw = match &self.node.value {
             Value::String(text) => Raw::Text(text),
             Value::Integer(number) => Raw::Integer(*number),
             Value::Float(number) => Raw::Number(*number),
             Value::Boolean(flag) => Raw::Flag(*flag),
-            Value::Array(_) | Value::Table(_) => Raw::Compound,
+            Value::Array(_) => numbers.as_deref().map_or(Raw::Compound, Raw::Numbers),
+            Value::Table(_) => Raw::Compound,
         };
         kind.accept(raw).ok_or_else(|| {
             let error = self.expected(&kind.expected());
@@ -221,6 +223,17 @@ impl<'a> Item<'a> {
                 None => error,
             }
         })
+    }
+
+    /// A list of nothing but numbers, if it is one.
+    fn numbers(&self) -> Option<Vec<f64>> {
+        let Value::Array(items) = &self.node.value else { return None };
+        let number = |node: &Node| match node.value {
+            Value::Integer(number) => Some(number as f64),
+            Value::Float(number) => Some(number),
+            _ => None,
+        };
+        items.iter().map(number).collect()
     }
 
     /// A path, made absolute: a relative one starts at the folder of the file that names it.

@@ -399,7 +399,11 @@ fn a_choice() -> impl Strategy<Value = ModelChoice> {
         a_path().prop_map(|path| format!("{}.toml", path.display())),
         a_path().prop_map(|path| format!("{}.toml:mine", path.display())),
     ];
-    (model, proptest::option::of(a_path())).prop_map(|(model, weights)| ModelChoice { model, weights })
+    (model, proptest::option::of(a_path())).prop_map(|(model, weights)| ModelChoice { model, weights, taught_by: None })
+}
+
+fn an_assistant() -> impl Strategy<Value = ModelChoice> {
+    a_choice().prop_map(|choice| ModelChoice { taught_by: choice.weights.is_none().then_some("takd"), ..choice })
 }
 
 fn a_schedule(epochs: u32, lr: f64) -> impl Strategy<Value = Schedule> {
@@ -471,6 +475,8 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                             Raw::Integer(i64::from(u32::from(draw) % (maximum + 1)))
                         }
                         Kind::CountOrNone { .. } => Raw::Nothing,
+                        Kind::Epochs { .. } => Raw::Number(f64::from(draw) / 7.0),
+                        Kind::Milestones { .. } => Raw::Numbers(&[1.0, 2.5, 8.0]),
                         Kind::Flag { .. } => Raw::Flag(draw % 2 == 0),
                         Kind::Choice { names } => Raw::Text(names[usize::from(draw) % names.len()]),
                     };
@@ -479,7 +485,7 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                 if (description.contradiction)(&hyperparameters).is_some() {
                     hyperparameters = description.defaults();
                 }
-                MethodConfig { description, label: format!("m{index}"), hyperparameters }
+                MethodConfig { description, label: format!("m{index}"), hyperparameters, weights: None }
             };
             drawn.into_iter().enumerate().map(one).collect()
         },
@@ -516,15 +522,16 @@ proptest! {
         name in a_name(),
         data in some_data(),
         student in a_choice(),
-        teachers in proptest::collection::vec(a_choice(), 1..3),
-        peers in proptest::collection::vec(a_choice(), 0..4),
+        teachers in proptest::collection::vec(a_choice(), 2..4),
+        assistants in proptest::collection::vec(an_assistant(), 1..3),
+        peers in proptest::collection::vec(a_choice(), 1..4),
         pretrain in a_training(1..2, false),
         methods in some_methods(),
         train in a_training(1..4, true),
         every_epochs in 0..=u32::MAX,
         keep in 1..=1000usize,
     ) {
-        let classroom = ClassroomConfig { student, teachers, peers };
+        let classroom = ClassroomConfig { student, teachers, assistants, peers };
         let output = OutputConfig { checkpoints: Checkpoints { every_epochs, every_steps: every_epochs / 3, keep } };
         let config = Config { name, data, classroom, pretrain, methods, train, output };
         let written = config.to_toml();

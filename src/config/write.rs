@@ -24,18 +24,18 @@ pub(super) fn to_toml(config: &Config) -> String {
     };
     table("[data]", data(config));
     let choices = |choices: &[ModelChoice]| list(choices.iter().map(model_choice));
-    table(
-        "[classroom]",
-        vec![
-            ("student", model_choice(&config.classroom.student)),
-            ("teachers", choices(&config.classroom.teachers)),
-            ("peers", choices(&config.classroom.peers)),
-        ],
-    );
+    let classroom = &config.classroom;
+    let mut members = vec![("student", model_choice(&classroom.student)), ("teachers", choices(&classroom.teachers))];
+    if !classroom.assistants.is_empty() {
+        members.push(("assistants", choices(&classroom.assistants)));
+    }
+    members.push(("peers", choices(&classroom.peers)));
+    table("[classroom]", members);
     table("[pretrain]", train(&config.pretrain));
     for method in &config.methods {
         let mut pairs = vec![("name", text(method.description.name)), ("label", text(method.label.as_str()))];
         pairs.extend(method.hyperparameters.iter().map(|(name, setting)| (name, hyperparameter(setting))));
+        pairs.extend(method.weights.as_deref().map(|weights| ("weights", path_text(weights))));
         table("[[methods]]", pairs);
     }
     let mut student = train(&config.train);
@@ -69,10 +69,14 @@ fn data(config: &Config) -> Vec<Pair> {
 }
 
 fn model_choice(choice: &ModelChoice) -> String {
-    match &choice.weights {
-        None => text(choice.model.as_str()),
-        Some(weights) => inline(vec![("model", text(choice.model.as_str())), ("weights", path_text(weights))]),
+    let model = text(choice.model.as_str());
+    if choice.weights.is_none() && choice.taught_by.is_none() {
+        return model;
     }
+    let mut pairs = vec![("model", model)];
+    pairs.extend(choice.weights.as_deref().map(|weights| ("weights", path_text(weights))));
+    pairs.extend(choice.taught_by.map(|method| ("taught_by", text(method))));
+    inline(pairs)
 }
 
 fn hyperparameter(setting: Setting) -> String {
@@ -80,6 +84,8 @@ fn hyperparameter(setting: Setting) -> String {
         Setting::Number(number) => text(number),
         Setting::Count(Some(count)) => count.to_string(),
         Setting::Count(None) => text("none"),
+        Setting::Epochs(time) => epochs(time),
+        Setting::Milestones(times) => list(times.iter().filter(|time| time.is_finite()).map(|time| epochs(*time))),
         Setting::Flag(flag) => flag.to_string(),
         Setting::Choice(choice) => text(choice),
     }

@@ -22,7 +22,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "the student listens to those mentors that rank above it, batch by batch, at temperatures that follow the gap",
     paper: "Sarode, Khan, Shehzadi, Stricker, Afzal: Classroom-Inspired Multi-Mentor Distillation with Adaptive \
             Learning Strategies, 2024, arXiv 2409.20237",
-    needs: Needs { teachers: Use::Optional, peers: Use::Optional, features: false },
+    needs: Needs { teachers: Use::Optional, assistants: Use::Unused, peers: Use::Optional, features: false },
     hyperparameters: &[
         Hyperparameter {
             name: "tau",
@@ -85,6 +85,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         None
     },
     record,
+    ..MethodDescription::BASE
 };
 
 /// The hyperparameters as the fused operation takes them.
@@ -107,16 +108,15 @@ fn options(values: &Hyperparameters, teachers: usize) -> ClassroomOptions {
 }
 
 /// Records the loss of a lesson.
-fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<Taught> {
-    let logits: Vec<ValueId> = lesson.mentors.iter().map(|mentor| mentor.logits).collect();
-    let made = tape.classroom_loss(lesson.student, &logits, lesson.labels, &options(values, lesson.teachers))?;
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let mentors = || lesson.teachers().iter().chain(lesson.peers());
+    let logits: Vec<ValueId> = mentors().map(|mentor| mentor.logits).collect();
+    let made = tape.classroom_loss(lesson.student.logits, &logits, lesson.labels, &options(values, lesson.teachers))?;
     let own = Term { name: "cross_entropy".into(), value: Quantity::Element(made.terms, 0) };
-    let of_mentors = lesson
-        .mentors
-        .iter()
+    let of_mentors = mentors()
         .enumerate()
         .map(|(index, mentor)| Term { name: mentor.role.clone(), value: Quantity::Element(made.terms, 1 + index) });
-    let mentors = lesson.mentors.iter().enumerate().map(|(index, mentor)| MentorUse {
+    let uses = mentors().enumerate().map(|(index, mentor)| MentorUse {
         role: mentor.role.clone(),
         rank: Some(Quantity::Element(made.ranks, 1 + index)),
         weight: Quantity::Element(made.weights, 1 + index),
@@ -130,7 +130,7 @@ fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<
         ("active", made.active),
     ];
     let terms = std::iter::once(own).chain(of_mentors).collect();
-    Ok(Taught { loss: made.loss, terms, mentors: mentors.collect(), details })
+    Ok(Taught { mentors: uses.collect(), details, ..Taught::new(made.loss, terms) })
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! What a method says about itself, and the values its hyperparameters were given.
 
-use super::lesson::{Lesson, Taught};
+use super::lesson::Lesson;
+use super::taught::Taught;
 use crate::error::{Error, Result, nearest};
+use crate::nn::Network;
 use crate::tape::Tape;
 
 /// What a method says about itself.
@@ -19,8 +21,56 @@ pub struct MethodDescription {
     pub hyperparameters: &'static [Hyperparameter],
     /// Says which hyperparameter contradicts the others, and why, where each for itself is fine.
     pub contradiction: fn(&Hyperparameters) -> Option<(&'static str, String)>,
+    /// The epochs, counted from 0 and ascending, from which on something else is recorded: the method's phases after the
+    /// first. Of what is not reached nothing is recorded.
+    pub phases: fn(&Hyperparameters) -> Vec<u32>,
+    /// The features that the method reads, and whether the classroom can give them.
+    pub taps: fn(&Classroom<'_>, &Hyperparameters) -> Result<Taps>,
+    /// The net that learns in the student's place, where that is another than the config names.
+    pub student: fn(&Classroom<'_>, &Hyperparameters) -> Result<Option<Network>>,
     /// Records the method's loss for a lesson on the tape.
-    pub record: fn(&mut Tape, &Lesson, &Hyperparameters) -> Result<Taught>,
+    pub record: fn(&mut Tape, &mut Lesson<'_>, &Hyperparameters) -> Result<Taught>,
+    /// Says in a few words what the method has learned of its own, given its parameters by name.
+    pub learned: fn(&Hyperparameters, &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)>,
+}
+
+impl MethodDescription {
+    /// A method on logits with nothing special; its loss is the cross-entropy.
+    pub const BASE: Self = Self {
+        name: "",
+        title: "",
+        paper: "",
+        needs: Needs { teachers: Use::Unused, assistants: Use::Unused, peers: Use::Unused, features: false },
+        hyperparameters: &[],
+        contradiction: |_| None,
+        phases: |_| Vec::new(),
+        taps: |_, _| Ok(Taps::default()),
+        student: |_, _| Ok(None),
+        record: |tape, lesson, _| super::cross_entropy::record(tape, lesson),
+        learned: |_, _| Vec::new(),
+    };
+}
+
+/// The networks of a classroom.
+#[derive(Clone, Debug)]
+pub struct Classroom<'a> {
+    /// The student's.
+    pub student: &'a Network,
+    /// Those of the frozen mentors, with their roles: teachers, assistants, peers.
+    pub mentors: Vec<(&'a str, &'a Network)>,
+    /// How many of them are teachers.
+    pub teachers: usize,
+    /// How many, after the teachers, are assistants.
+    pub assistants: usize,
+}
+
+/// Names of features that a method reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taps {
+    /// Of the student.
+    pub student: Vec<String>,
+    /// Of each mentor, in their order; empty at the end for those of which nothing is read.
+    pub mentors: Vec<Vec<String>>,
 }
 
 /// What a method needs of a classroom. A method that makes use of mentors at all needs at least one of them.
@@ -28,6 +78,8 @@ pub struct MethodDescription {
 pub struct Needs {
     /// Whether teachers take part.
     pub teachers: Use,
+    /// Whether assistants take part.
+    pub assistants: Use,
     /// Whether peers take part.
     pub peers: Use,
     /// Whether it reads feature maps, not logits alone.
@@ -37,7 +89,7 @@ pub struct Needs {
 impl Needs {
     /// Whether any mentor takes part.
     pub fn mentors(self) -> bool {
-        self.teachers != Use::Unused || self.peers != Use::Unused
+        [self.teachers, self.assistants, self.peers].iter().any(|part| *part != Use::Unused)
     }
 }
 
@@ -50,6 +102,19 @@ pub enum Use {
     Optional,
     /// There has to be one.
     Required,
+    /// There have to be two or more.
+    Several,
+}
+
+impl Use {
+    /// How many there have to be.
+    pub fn least(self) -> usize {
+        match self {
+            Self::Unused | Self::Optional => 0,
+            Self::Required => 1,
+            Self::Several => 2,
+        }
+    }
 }
 
 /// One thing that can be chosen about a method.
@@ -82,6 +147,16 @@ pub enum Kind {
         /// The largest value.
         maximum: u32,
     },
+    /// A time in epochs, whole or not; it scales with the training's (`--epochs`).
+    Epochs {
+        /// What it is when nothing is written.
+        default: f64,
+    },
+    /// Up to four times in epochs, ascending; they scale with the training's.
+    Milestones {
+        /// What they are when nothing is written.
+        default: &'static [f64],
+    },
     /// `true` or `false`.
     Flag {
         /// What it is when nothing is written.
@@ -107,7 +182,9 @@ pub enum Raw<'a> {
     Text(&'a str),
     /// JSON's null.
     Nothing,
-    /// A list or table, which no hyperparameter takes.
+    /// A list of numbers.
+    Numbers(&'a [f64]),
+    /// Another list or a table, which no hyperparameter takes.
     Compound,
 }
 
@@ -118,6 +195,10 @@ pub enum Setting {
     Number(f64),
     /// Of a [`Kind::CountOrNone`].
     Count(Option<u32>),
+    /// Of a [`Kind::Epochs`].
+    Epochs(f64),
+    /// Of a [`Kind::Milestones`]; infinity where there are fewer.
+    Milestones([f64; 4]),
     /// Of a [`Kind::Flag`].
     Flag(bool),
     /// Of a [`Kind::Choice`].
@@ -130,6 +211,8 @@ impl Kind {
         match *self {
             Kind::Number { default, .. } => Setting::Number(default),
             Kind::CountOrNone { default, .. } => Setting::Count(default),
+            Kind::Epochs { default } => Setting::Epochs(default),
+            Kind::Milestones { default } => Setting::Milestones(milestones(default)),
             Kind::Flag { default } => Setting::Flag(default),
             Kind::Choice { names } => Setting::Choice(names[0]),
         }
@@ -141,6 +224,8 @@ impl Kind {
             Kind::Number { minimum, inclusive: true, .. } => format!("a number of {minimum} or more"),
             Kind::Number { minimum, inclusive: false, .. } => format!("a number above {minimum}"),
             Kind::CountOrNone { maximum, .. } => format!("a whole number from 0 to {maximum}, or \"none\""),
+            Kind::Epochs { .. } => "a number of epochs of 0 or more".into(),
+            Kind::Milestones { .. } => "up to 4 numbers of epochs, ascending".into(),
             Kind::Flag { .. } => "true or false".into(),
             Kind::Choice { names } => names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or "),
         }
@@ -163,6 +248,14 @@ impl Kind {
                 let count = u32::try_from(number).ok().filter(|count| *count <= maximum)?;
                 Some(Setting::Count(Some(count)))
             }
+            (Kind::Epochs { .. }, Raw::Integer(number)) if number >= 0 => Some(Setting::Epochs(number as f64)),
+            (Kind::Epochs { .. }, Raw::Number(number)) if number.is_finite() && number >= 0.0 => {
+                Some(Setting::Epochs(number))
+            }
+            (Kind::Milestones { .. }, Raw::Numbers(numbers)) => {
+                let fit = numbers.len() <= 4 && numbers.iter().all(|number| number.is_finite() && *number >= 0.0);
+                (fit && numbers.is_sorted()).then(|| Setting::Milestones(milestones(numbers)))
+            }
             (Kind::Flag { .. }, Raw::Flag(flag)) => Some(Setting::Flag(flag)),
             (Kind::Choice { names }, Raw::Text(text)) => {
                 names.iter().copied().find(|name| *name == text).map(Setting::Choice)
@@ -178,6 +271,13 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// A list of up to four, filled up with infinity.
+fn milestones(numbers: &[f64]) -> [f64; 4] {
+    let mut all = [f64::INFINITY; 4];
+    all.iter_mut().zip(numbers).for_each(|(to, number)| *to = *number);
+    all
 }
 
 impl MethodDescription {
@@ -199,6 +299,7 @@ impl MethodDescription {
                 let error = Error::request(format!("method {} has no hyperparameter `{key}`", self.name));
                 return Err(error.suggest(key, self.hyperparameters.iter().map(|one| one.name)));
             };
+            let numbers;
             let raw = match value {
                 serde_json::Value::Null => Raw::Nothing,
                 serde_json::Value::Bool(flag) => Raw::Flag(*flag),
@@ -207,7 +308,11 @@ impl MethodDescription {
                     None => Raw::Number(number.as_f64().unwrap_or(f64::NAN)),
                 },
                 serde_json::Value::String(text) => Raw::Text(text),
-                serde_json::Value::Array(_) | serde_json::Value::Object(_) => Raw::Compound,
+                serde_json::Value::Array(list) => {
+                    numbers = list.iter().filter_map(serde_json::Value::as_f64).collect::<Vec<_>>();
+                    if numbers.len() == list.len() { Raw::Numbers(&numbers) } else { Raw::Compound }
+                }
+                serde_json::Value::Object(_) => Raw::Compound,
             };
             let kind = self.hyperparameters[index].kind;
             hyperparameters.values[index].1 = kind.accept(raw).ok_or_else(|| {
@@ -273,6 +378,40 @@ impl Hyperparameters {
         }
     }
 
+    /// The value of the [`Kind::Epochs`] `name`.
+    ///
+    /// # Panics
+    /// Where the method has no such time: a fault of the caller.
+    pub fn epochs(&self, name: &str) -> f64 {
+        match self.get(name) {
+            Setting::Epochs(epochs) => epochs,
+            other => panic!("{name} is no number of epochs but {other:?}"),
+        }
+    }
+
+    /// The value of the [`Kind::Milestones`] `name`; infinity where there are fewer than four.
+    ///
+    /// # Panics
+    /// Where the method has no such list: a fault of the caller.
+    pub fn milestones(&self, name: &str) -> [f64; 4] {
+        match self.get(name) {
+            Setting::Milestones(milestones) => milestones,
+            other => panic!("{name} is no list of epochs but {other:?}"),
+        }
+    }
+
+    /// Scales all times from a training of `from` epochs to one of `to`.
+    pub fn scale(&mut self, from: u32, to: u32) {
+        let scaled = |time: f64| time * f64::from(to) / f64::from(from);
+        for (_, setting) in &mut self.values {
+            match setting {
+                Setting::Epochs(time) => *time = scaled(*time),
+                Setting::Milestones(times) => *times = times.map(scaled),
+                _ => {}
+            }
+        }
+    }
+
     /// The value of the [`Kind::Flag`] `name`.
     ///
     /// # Panics
@@ -309,6 +448,11 @@ mod tests {
                     Setting::Number(number) => Raw::Number(number),
                     Setting::Count(Some(count)) => Raw::Integer(count.into()),
                     Setting::Count(None) => Raw::Nothing,
+                    Setting::Epochs(number) => Raw::Number(number),
+                    Setting::Milestones(_) => match one.kind {
+                        Kind::Milestones { default } => Raw::Numbers(default),
+                        _ => unreachable!("of its own kind"),
+                    },
                     Setting::Flag(flag) => Raw::Flag(flag),
                     Setting::Choice(choice) => Raw::Text(choice),
                 };

@@ -3,10 +3,8 @@
 //!
 //! `loss = ce_weight CE(z_S, y) + kd_weight T^2 KL(softmax(z_T / T) || softmax(z_S / T))`, means over the batch.
 
-use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Term, Use,
-};
-use crate::error::{Error, Result};
+use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use crate::error::Result;
 use crate::tape::Tape;
 
 /// What this method says about itself. The defaults are RepDistiller's.
@@ -14,7 +12,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     name: "kd",
     title: "the student matches the teacher's softened probabilities",
     paper: "Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015, arXiv 1503.02531",
-    needs: Needs { teachers: Use::Required, peers: Use::Unused, features: false },
+    needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
         Hyperparameter {
             name: "temperature",
@@ -37,29 +35,19 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         idle.then(|| ("kd_weight", "with ce_weight = 0 as well there is no loss to learn from".to_string()))
     },
     record,
+    ..MethodDescription::BASE
 };
 
 /// Records the loss of a lesson; of several teachers the first is the teacher.
-fn record(tape: &mut Tape, lesson: &Lesson, values: &Hyperparameters) -> Result<Taught> {
-    let teacher = &lesson.mentors[..lesson.teachers];
-    let Some(teacher) = teacher.first() else { return Err(Error::request("method kd needs a teacher")) };
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let teacher = lesson.teacher()?;
     let (temperature, kd_weight) = (values.number("temperature"), values.number("kd_weight"));
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let divergence = tape.kl_divergence(lesson.student, teacher.logits, temperature)?;
+    let divergence = tape.kl_divergence(lesson.student.logits, teacher.logits, temperature)?;
     let terms = [(values.number("ce_weight"), cross_entropy), (kd_weight, divergence)];
     let parts = terms.map(|(weight, value)| tape.scale(value, weight));
     let loss = tape.add(parts[0], parts[1])?;
-    let named = |name: &str, part| Term { name: name.into(), value: Quantity::Element(part, 0) };
-    Ok(Taught {
-        loss,
-        terms: vec![named("cross_entropy", parts[0]), named(&teacher.role, parts[1])],
-        mentors: vec![MentorUse {
-            role: teacher.role.clone(),
-            rank: None,
-            weight: Quantity::Constant(kd_weight),
-            temperature: Some(Quantity::Constant(temperature)),
-            active: Quantity::Constant(1.0),
-        }],
-        details: Vec::new(),
-    })
+    let terms = vec![Term::scalar("cross_entropy", parts[0]), Term::scalar(&teacher.role, parts[1])];
+    let mentors = vec![MentorUse::constant(&teacher.role, kd_weight, Some(temperature))];
+    Ok(Taught { mentors, ..Taught::new(loss, terms) })
 }

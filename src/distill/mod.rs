@@ -2,18 +2,28 @@
 //! hyperparameters it has; and how its loss is recorded on the tape. A new method is a new file and a line in
 //! [`METHODS`].
 
+#[cfg(test)]
+mod check;
 mod description;
+mod equipment;
 mod lesson;
+mod taught;
 
 pub mod classroomkd;
 pub mod cross_entropy;
 pub mod kd;
+pub mod takd;
 
-pub use description::{Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Raw, Setting, Use};
-pub use lesson::{Lesson, Mentor, MentorUse, Quantity, Taught, Term};
+pub use description::{
+    Classroom, Hyperparameter, Hyperparameters, Kind, MethodDescription, Needs, Raw, Setting, Taps, Use,
+};
+pub use equipment::{Equipment, Learning, Piece, Ramp};
+pub use lesson::{Lesson, LessonBatch, Pupil};
+pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
 
 /// Every method, in the order in which they are listed.
-pub const METHODS: &[&MethodDescription] = &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION];
+pub const METHODS: &[&MethodDescription] =
+    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {

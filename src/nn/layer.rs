@@ -25,6 +25,19 @@ pub enum LayerKind {
         /// Whether a bias per output channel is added.
         bias: bool,
     },
+    /// Transposed convolution, as `torch.nn.ConvTranspose2d`; weight `[in, out, kernel, kernel]`.
+    ConvTranspose2d {
+        /// Output channels.
+        out_channels: usize,
+        /// Side of the square kernel.
+        kernel: usize,
+        /// Output positions from one input position to the next.
+        stride: usize,
+        /// Rows and columns taken away on each side of the output.
+        padding: usize,
+        /// Whether a bias per output channel is added.
+        bias: bool,
+    },
     /// Batch normalisation with scale and shift (Ioffe and Szegedy, 2015).
     BatchNorm {
         /// Added to the variance.
@@ -85,6 +98,14 @@ pub enum LayerKind {
         /// Step between the pixels that are kept.
         stride: usize,
     },
+    /// In training an element is zero with this probability, and the others are multiplied with `1 / (1 - probability)`
+    /// (Srivastava et al., 2014); else nothing.
+    Dropout {
+        /// From 0 to below 1.
+        probability: f64,
+    },
+    /// The whole map as channels of one pixel, in PyTorch's order: `[H, W, C]` to `[1, 1, C H W]`, channel by channel.
+    Flatten,
     /// `x W^T + b` on a `[1, 1, C]` map; weight `[out, in]`.
     Linear {
         /// Output features.
@@ -100,6 +121,7 @@ impl LayerKind {
         match self {
             Self::Input => "input",
             Self::Conv2d { .. } => "conv",
+            Self::ConvTranspose2d { .. } => "conv_transpose",
             Self::BatchNorm { .. } => "batch_norm",
             Self::Relu => "relu",
             Self::Add => "add",
@@ -111,6 +133,8 @@ impl LayerKind {
             Self::Slice { .. } => "slice",
             Self::ChannelShuffle { .. } => "channel_shuffle",
             Self::OptionAShortcut { .. } => "option_a",
+            Self::Dropout { .. } => "dropout",
+            Self::Flatten => "flatten",
             Self::Linear { .. } => "linear",
         }
     }
@@ -159,6 +183,17 @@ impl LayerKind {
                 let [height, width] = windows(input, reach, stride, padding)?;
                 Ok([height, width, out_channels])
             }
+            Self::ConvTranspose2d { out_channels, kernel, stride, padding, .. } => {
+                positive(&[("out", out_channels), ("kernel", kernel), ("stride", stride)])?;
+                let size = |size: usize| {
+                    let reach = (size - 1).checked_mul(stride)?.checked_add(kernel)?;
+                    reach.checked_sub(padding.checked_mul(2)?).filter(|size| *size > 0)
+                };
+                match (size(height), size(width)) {
+                    (Some(height), Some(width)) => Ok([height, width, out_channels]),
+                    _ => Err(format!("of {} nothing is left with padding {padding}", describe(input))),
+                }
+            }
             Self::MaxPool { kernel, stride, padding } | Self::AvgPool { kernel, stride, padding, .. } => {
                 positive(&[("kernel", kernel), ("stride", stride)])?;
                 if padding > kernel / 2 {
@@ -193,11 +228,19 @@ impl LayerKind {
                     _ => Err(format!("{channels} channels cannot be padded evenly on both sides to {out_channels}")),
                 }
             }
+            Self::Dropout { probability } => match (0.0..1.0).contains(&probability) {
+                true => Ok(input),
+                false => Err(format!("a probability of dropout is from 0 to below 1, not {probability}")),
+            },
+            Self::Flatten => match input.iter().try_fold(1usize, |product, size| product.checked_mul(*size)) {
+                Some(features) => Ok([1, 1, features]),
+                None => Err(format!("too large to be flattened: {}", describe(input))),
+            },
             Self::Linear { out_features, .. } => {
                 positive(&[("out", out_features)])?;
                 match input {
                     [1, 1, _] => Ok([1, 1, out_features]),
-                    _ => Err(format!("a linear layer takes a pooled 1x1 map, not {}", describe(input))),
+                    _ => Err(format!("a linear layer takes a pooled or flattened 1x1 map, not {}", describe(input))),
                 }
             }
             Self::BatchNorm { eps, momentum } => {

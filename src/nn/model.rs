@@ -1,7 +1,8 @@
 //! A network's parameters as state: declared, drawn, loaded and read back.
 //!
 //! Files hold PyTorch's order (`[out, in / groups, kh, kw]`, `[out, in]`); memory holds `[kh, kw, in / groups, out]` and
-//! `[in, out]`, so that the kernels' innermost loop runs over output channels. The turn happens here and nowhere else.
+//! `[in, out]`, so that the kernels' innermost loop runs over output channels. Transposed convolutions are `[in, out, kh, kw]`
+//! in files and, by the same turn, `[kh, kw, out, in]` in memory. It happens here and nowhere else.
 
 use std::collections::BTreeMap;
 

@@ -82,7 +82,7 @@ impl Role {
 pub struct Parameter {
     /// Name in a PyTorch state dict, such as `layer1.0.conv1.weight`.
     pub name: String,
-    /// Shape in PyTorch's order (`[out, in / groups, k, k]`, `[out, in]`, `[C]`).
+    /// Shape in PyTorch's order (`[out, in / groups, k, k]`, transposed `[in, out, k, k]`, `[out, in]`, `[C]`).
     pub shape: Vec<usize>,
     /// What it is to its layer.
     pub role: Role,
@@ -127,6 +127,15 @@ impl Network {
                     .chain(shift.map(|init| make(Role::Bias, vec![out_channels], init)))
                     .collect()
             }
+            LayerKind::ConvTranspose2d { out_channels, kernel, bias, .. } => {
+                // PyTorch's rule counts the second extent as the fan-in here, too, which is the output's channels.
+                let shape = vec![input_channels(), out_channels, kernel, kernel];
+                let weight = self.init.conv_weight.distribution(&shape);
+                let shift = bias.then(|| self.init.conv_bias.distribution(&shape));
+                std::iter::once(make(Role::Weight, shape, weight))
+                    .chain(shift.map(|init| make(Role::Bias, vec![out_channels], init)))
+                    .collect()
+            }
             LayerKind::Linear { out_features, bias } => {
                 let shape = vec![out_features, input_channels()];
                 let weight = self.init.linear_weight.distribution(&shape);
@@ -163,6 +172,11 @@ impl Network {
                 LayerKind::Conv2d { kernel, groups, .. } => {
                     let patch = (kernel * kernel) as u64 * (input_channels(layer) / groups as u64);
                     height * width * channels * patch
+                }
+                LayerKind::ConvTranspose2d { kernel, .. } => {
+                    // Every input pixel is spread over a window.
+                    let [height, width, input_channels] = self.nodes[layer.inputs[0]].shape.map(|size| size as u64);
+                    height * width * input_channels * (kernel * kernel) as u64 * channels
                 }
                 LayerKind::Linear { .. } => channels * input_channels(layer),
                 _ => 0,

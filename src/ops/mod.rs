@@ -11,6 +11,7 @@ pub mod areas;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
+pub mod broadcast;
 pub mod case;
 pub mod cast;
 pub mod channel_shuffle;
@@ -19,23 +20,34 @@ pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
+pub mod contrast;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
+pub mod dropout;
 pub mod evaluate;
 pub mod fill;
 pub mod gather_channels;
+pub mod gather_rows;
 pub mod grid_sample;
 pub mod kl_divergence;
 pub mod linear;
+pub mod map;
+pub mod matmul;
 pub mod max_pool;
+pub mod median;
+pub mod one_hot;
+mod operand;
 mod operands;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
+pub mod permute;
 mod pooling;
 pub mod random;
+pub mod reduce;
 pub mod relu;
+pub mod resize;
 mod row_kernels;
 pub mod rows;
 pub mod scale;
@@ -66,16 +78,23 @@ pub fn cases() -> Vec<case::Case> {
         conv2d::tensor_cases::cases(),
         conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
+        contrast::cases::cases(),
         cross_entropy::cases::cases(),
+        dropout::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
+        gather_rows::cases::cases(),
         gather_channels::cases::cases(),
         grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
+        matmul::cases::cases(),
         max_pool::cases::cases(),
+        one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
+        permute::cases::cases(),
         random::cases::cases(),
         relu::cases::cases(),
+        resize::cases::cases(),
         scale::cases::cases(),
         sgd::cases::cases(),
         softmax::cases::cases(),

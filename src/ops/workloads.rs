@@ -35,6 +35,8 @@ pub fn workloads(batch: usize) -> Vec<Case> {
     all.extend(super::gather_channels::workloads::workloads(batch));
     all.extend(super::grid_sample::workloads::workloads(batch));
     all.extend(super::random::workloads::workloads(batch));
+    all.extend(super::contrast::workloads::workloads(batch));
+    all.extend(super::dropout::workloads::workloads(batch));
     all
 }
 

@@ -37,12 +37,25 @@ impl Batch {
     }
 }
 
-fn to_nhwc(images: &[f64], [count, channels, height, width]: [usize; 4]) -> Vec<f64> {
+/// From `[N, C, H, W]` to `[N, H, W, C]`.
+pub fn to_nhwc(images: &[f64], [count, channels, height, width]: [usize; 4]) -> Vec<f64> {
     let pixels = height * width;
     let mut turned = Vec::with_capacity(count * channels * pixels);
     for image in images.chunks_exact(channels * pixels) {
         for pixel in 0..pixels {
             turned.extend((0..channels).map(|channel| image[channel * pixels + pixel]));
+        }
+    }
+    turned
+}
+
+/// From `[N, H, W, C]` to `[N, C, H, W]`, whose extents are given.
+pub fn to_nchw(values: &[f64], [count, channels, height, width]: [usize; 4]) -> Vec<f64> {
+    let pixels = height * width;
+    let mut turned = Vec::with_capacity(count * channels * pixels);
+    for image in values.chunks_exact(channels * pixels) {
+        for channel in 0..channels {
+            turned.extend((0..pixels).map(|pixel| image[pixel * channels + channel]));
         }
     }
     turned
@@ -89,5 +102,6 @@ mod tests {
         let images: Vec<f64> = (0..12).map(f64::from).collect();
         let turned = to_nhwc(&images, [2, 2, 1, 3]);
         assert_eq!(turned, [0.0, 3.0, 1.0, 4.0, 2.0, 5.0, 6.0, 9.0, 7.0, 10.0, 8.0, 11.0]);
+        assert_eq!(to_nchw(&turned, [2, 2, 1, 3]), images);
     }
 }

@@ -55,7 +55,7 @@ pub struct CaseTensor {
     /// Its elements in PyTorch's order.
     pub values: Vec<f64>,
     /// Whether it is stored as I64, as labels are.
-    labels: bool,
+    pub(super) labels: bool,
 }
 
 impl CaseTensor {
@@ -166,6 +166,12 @@ impl Case {
         text.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(|| {
             Error::request(format!("the metadata `num_classes` is `{text}`, expected a number from 1 to {MOST}"))
         })
+    }
+
+    /// All inputs, by name.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = (&str, &CaseTensor)> {
+        let all = self.tensors.iter().filter(|(name, _)| !name.starts_with(EXPECT));
+        all.map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// The input `name`.

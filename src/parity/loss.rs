@@ -1,12 +1,20 @@
-//! A method's loss, its gradient, and everything the method says of how it came about.
+//! A method's loss, its gradients, and everything the method says of how it came about.
+//!
+//! Beside logits and labels a case may hold what the method reads and owns: features `student/<name>` and
+//! `mentor/<i>/<name>` (maps `[N, C, H, W]`, vectors `[N, D]`), its parameters `param/<name>` in PyTorch's order, and, as
+//! `given/<name>`, what it would draw or make itself.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::batch::{to_nchw, to_nhwc};
 use super::{Answers, Case, CaseTensor};
-use crate::distill::{self, Hyperparameters, Lesson, Mentor, MethodDescription};
+use crate::distill::{self, Equipment, Hyperparameters, Lesson, MethodDescription, Pupil, Use};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
-use crate::tape::{Arena, Plan, StateLayout, Tape, ValueId};
+use crate::nn::{to_engine, to_pytorch};
+use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
 /// The method of a case.
@@ -16,16 +24,59 @@ pub(super) fn method(case: &Case) -> Result<&'static MethodDescription> {
         .ok_or_else(|| Error::request(format!("no method is called `{name}`")).suggest(name, distill::names()))
 }
 
-/// The first mentor of a case is its teacher, the others are peers.
-pub(super) fn mentors(logits: &[ValueId]) -> Vec<Mentor> {
-    let role = |index| if index == 0 { "teacher".to_string() } else { format!("peer-{index}") };
-    logits.iter().enumerate().map(|(index, logits)| Mentor { role: role(index), logits: *logits }).collect()
+/// The roles of a case's mentors: teachers, assistants, peers. All of them are teachers where the method takes no others;
+/// else the first is the teacher, and the others are assistants where it takes them, or peers.
+pub(super) fn roles(method: &MethodDescription, mentors: usize) -> (usize, usize, Vec<String>) {
+    let needs = method.needs;
+    let alone = needs.assistants == Use::Unused && needs.peers == Use::Unused;
+    let teachers = if alone { mentors } else { mentors.min(1) };
+    let assistants = if needs.assistants == Use::Unused { 0 } else { mentors - teachers };
+    let role = |index: usize| match index {
+        0 => "teacher".to_string(),
+        _ if index < teachers => format!("teacher-{}", index + 1),
+        _ if index < teachers + assistants => format!("assistant-{}", index - teachers + 1),
+        _ => format!("peer-{}", index - teachers - assistants + 1),
+    };
+    (teachers, assistants, (0..mentors).map(role).collect())
 }
 
-/// What the method is given: the student, its mentors, no label smoothing.
-pub(super) fn lesson(student: ValueId, labels: ValueId, mentors: Vec<Mentor>) -> Lesson {
-    let teachers = mentors.len().min(1);
-    Lesson { student, labels, mentors, teachers, label_smoothing: 0.0 }
+/// An input that lies in state, and how its elements are turned.
+struct Input<'a> {
+    name: &'a str,
+    tensor: &'a CaseTensor,
+    state: StateId,
+}
+
+impl<'a> Input<'a> {
+    fn declare(layout: &mut StateLayout, name: &'a str, tensor: &'a CaseTensor, float: DType) -> Result<Self> {
+        let shape = match tensor.shape[..] {
+            [n, c, h, w] => vec![n, h, w, c],
+            ref other if other.len() < 4 => other.to_vec(),
+            ref other => {
+                return Err(Error::request(format!("the input `{name}` has the shape {other:?}: too many extents")));
+            }
+        };
+        let dtype = if tensor.labels { DType::U32 } else { float };
+        Ok(Self { name, tensor, state: layout.declare(name, dtype, crate::tensor::Shape::new(&shape)) })
+    }
+
+    fn set(&self, state: &mut State) {
+        if self.tensor.labels {
+            let whole: Vec<u32> = self.tensor.values.iter().map(|x| *x as u32).collect();
+            return state.get_mut::<u32>(self.state).copy_from_slice(&whole);
+        }
+        let turned = <[usize; 4]>::try_from(&self.tensor.shape[..]).map(|shape| to_nhwc(&self.tensor.values, shape));
+        state.set_f64(self.state, turned.as_deref().unwrap_or(&self.tensor.values));
+    }
+
+    /// A gradient in the order of the input.
+    fn turned(&self, values: Vec<f64>) -> CaseTensor {
+        let shape = &self.tensor.shape;
+        match <[usize; 4]>::try_from(&shape[..]) {
+            Ok(extents) => CaseTensor::new(shape, to_nchw(&values, extents)),
+            Err(_) => CaseTensor::new(shape, values),
+        }
+    }
 }
 
 pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result<Answers> {
@@ -39,43 +90,140 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         return Err(Error::request(format!("`student/logits` of shape {:?} are empty", student.shape)));
     }
     let labels = case.labels("target", &[count], classes)?;
-    let mut known = vec!["student/logits".to_string(), "target".to_string()];
-    let mut logits = vec![student];
-    for index in 0..case.mentor_count() {
-        let name = format!("mentor/{index}/logits");
-        logits.push(case.input_of_shape(&name, &student.shape)?);
-        known.push(name);
+    let mentors = case.mentor_count();
+    for index in 0..mentors {
+        case.input_of_shape(&format!("mentor/{index}/logits"), &student.shape)?;
     }
-    case.refuse_others(&known)?;
-    if logits.len() == 1 && method.needs.mentors() {
+    if mentors == 0 && method.needs.mentors() {
         return Err(Error::request(format!("the method {} needs `mentor/0/logits`", method.name)));
     }
 
     let mut layout = StateLayout::new();
     let target = layout.declare("target", DType::U32, [count]);
-    let states: Vec<_> =
-        (0..logits.len()).map(|index| layout.declare(format!("logits {index}"), float, [count, classes])).collect();
+    let mut inputs = Vec::new();
+    for (name, tensor) in case.inputs() {
+        if !name.starts_with(PARAMETER) && name != "target" {
+            inputs.push(Input::declare(&mut layout, name, tensor, float)?);
+        }
+    }
     let mut tape = Tape::new(float);
-    let inputs: Vec<ValueId> = states.iter().map(|id| tape.state(&layout, *id)).collect();
+    let state_of: BTreeMap<&str, StateId> = inputs.iter().map(|input| (input.name, input.state)).collect();
+    let (teachers, assistants, roles) = roles(method, mentors);
+    let mut pupil = |role: &str, prefix: &str| {
+        let own = state_of.iter().filter_map(|(name, id)| Some((name.strip_prefix(prefix)?, *id)));
+        let features = own.map(|(name, id)| (name.to_string(), tape.state(&layout, id))).collect::<Vec<_>>();
+        let logits = features.iter().find(|(name, _)| name == "logits").expect("they were asked for").1;
+        let features = features.into_iter().filter(|(name, _)| name != "logits").collect();
+        Pupil { role: role.into(), logits, features, model: None }
+    };
+    let student = pupil("student", "student/");
+    let mentors =
+        roles.iter().enumerate().map(|(index, role)| pupil(role, &format!("mentor/{index}/"))).collect::<Vec<_>>();
+    let mut equipment = Equipment::new("method", float);
+    for (name, id) in &state_of {
+        if let Some(name) = name.strip_prefix("given/") {
+            equipment.given.insert(name.to_string(), tape.state(&layout, *id));
+        }
+    }
     let target_value = tape.state(&layout, target);
-    let lesson = lesson(inputs[0], target_value, mentors(&inputs[1..]));
-    let taught = (method.record)(&mut tape, &lesson, &values)?;
+    let taught = {
+        let mut lesson = Lesson {
+            student,
+            labels: target_value,
+            mentors,
+            teachers,
+            assistants,
+            label_smoothing: 0.0,
+            phase: 0,
+            batch: None,
+            layout: &mut layout,
+            equipment: &mut equipment,
+        };
+        (method.record)(&mut tape, &mut lesson, &values)?
+    };
+    let read: Vec<String> = inputs
+        .iter()
+        .filter(|input| input.name.ends_with("/logits") || is_read(&mut tape, &layout, input.state))
+        .map(|input| input.name.to_string())
+        .collect();
+    let owned = owned(case, &equipment, read)?;
+
+    let differentiated: Vec<&Input<'_>> =
+        inputs.iter().filter(|input| input.name.starts_with("student/") && !input.tensor.labels).collect();
+    let ids: Vec<StateId> =
+        differentiated.iter().map(|input| input.state).chain(owned.iter().map(|(_, id, _)| *id)).collect();
+    let wanted: Vec<ValueId> = ids.iter().map(|id| tape.state(&layout, *id)).collect();
     let one = tape.fill([], 1.0);
-    let gradient = tape.backward(&[(taught.loss, one)], &inputs[..1])?[0];
+    let gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
     let mut found = vec![("loss", taught.loss)];
     found.extend(taught.details.iter().copied());
-    found.extend(gradient.map(|gradient| ("grad/student/logits", gradient)));
-    found.iter().for_each(|(_, id)| tape.keep(*id));
+    found.iter().map(|(_, id)| *id).chain(gradients.iter().flatten().copied()).for_each(|id| tape.keep(id));
     let plan = Plan::on(processor, &tape, &layout)?;
 
     let mut state = layout.allocate_on(processor)?;
-    states.iter().zip(logits).for_each(|(id, tensor)| state.set_f64(*id, &tensor.values));
+    equipment.initialise(&mut state, 1);
+    equipment.enter(&mut state, f64::from(u32::MAX));
+    inputs.iter().for_each(|input| input.set(&mut state));
+    for (name, id, shape) in &owned {
+        let tensor = case.input(&format!("{PARAMETER}{name}"))?;
+        state.set_f64(*id, &to_engine(shape, &tensor.values));
+    }
     state.get_mut::<u32>(target).copy_from_slice(&labels);
     let mut arena = Arena::on(processor, plan.bytes())?;
     plan.run(&mut arena, &mut state)?;
-    let read = |(name, id): (&str, ValueId)| {
+    let mut answers = Answers::new();
+    for (name, id) in found {
         let values = plan.read_f64(&arena, &state, id)?;
-        Ok((format!("expect/{name}"), CaseTensor::new(tape.shape(id).extents(), values)))
-    };
-    found.into_iter().map(read).collect()
+        answers.insert(format!("expect/{name}"), CaseTensor::new(tape.shape(id).extents(), values));
+    }
+    for (index, gradient) in gradients.into_iter().enumerate() {
+        let Some(gradient) = gradient else { continue };
+        let values = plan.read_f64(&arena, &state, gradient)?;
+        let (name, tensor) = match differentiated.get(index) {
+            Some(input) => (input.name.to_string(), input.turned(values)),
+            None => {
+                let (name, _, shape) = &owned[index - differentiated.len()];
+                (format!("{PARAMETER}{name}"), CaseTensor::new(shape, to_pytorch(shape, &values)))
+            }
+        };
+        answers.insert(format!("expect/grad/{name}"), tensor);
+    }
+    Ok(answers)
+}
+
+const PARAMETER: &str = "param/";
+
+/// Whether anything that was recorded reads a piece of state.
+fn is_read(tape: &mut Tape, layout: &StateLayout, id: StateId) -> bool {
+    let value = tape.state(layout, id);
+    tape.nodes().iter().any(|node| node.inputs.iter().any(|input| tape.is_same(*input, value)))
+}
+
+/// What the method owns and the case sets: name, state, and shape in PyTorch's order. Everything that is learned has to be
+/// there; buffers start as they do where the case has none. Inputs that nothing reads are refused.
+fn owned(case: &Case, equipment: &Equipment, read: Vec<String>) -> Result<Vec<(String, StateId, Vec<usize>)>> {
+    let mut owned = Vec::new();
+    for (model, _) in &equipment.models {
+        for parameter in &model.parameters {
+            let name = format!("{}.{}", model.role, parameter.spec.name);
+            let running = !parameter.spec.trainable;
+            if !running || case.input(&format!("{PARAMETER}{name}")).is_ok() {
+                case.input_of_shape(&format!("{PARAMETER}{name}"), &parameter.spec.shape)?;
+                owned.push((name, parameter.value, parameter.spec.shape.clone()));
+            }
+        }
+    }
+    for piece in &equipment.pieces {
+        match case.input(&format!("{PARAMETER}{}", piece.name)) {
+            // Shapes of a method's own have no other order.
+            Ok(tensor) => owned.push((piece.name.clone(), piece.value, vec![tensor.values.len()])),
+            Err(_) if piece.buffer => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut known: Vec<String> = owned.iter().map(|(name, ..)| format!("{PARAMETER}{name}")).collect();
+    known.extend(read);
+    known.push("target".into());
+    case.refuse_others(&known)?;
+    Ok(owned)
 }

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::batch::{Batch, image_extents, network, parameter_inputs, set_parameters};
-use super::loss::{lesson, mentors, method};
+use super::loss::{method, roles};
 use super::{Answers, Case, CaseTensor};
-use crate::distill::{Hyperparameters, Quantity};
+use crate::distill::{Classroom, Equipment, Hyperparameters, Lesson, MethodDescription, Pupil, Quantity};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::{Mode, Model};
@@ -55,9 +55,7 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     let rate = layout.declare("rate", float, []);
     let frozen_models: Vec<&Model> = frozen.iter().map(|(model, _)| model).collect();
     let record = |tape: &mut Tape, layout: &mut StateLayout| {
-        record_step(processor, tape, layout, &student.0, &frozen_models, batch, rate, &optimizer, |tape, lesson| {
-            (method.record)(tape, lesson, &values)
-        })
+        record_step(processor, tape, layout, &student.0, &frozen_models, batch, rate, &optimizer, method, &values)
     };
     let step = record(&mut Tape::new(float), &mut layout)?;
     let mut eval = Tape::new(float);
@@ -102,10 +100,7 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
 }
 
 /// The optimizer's hyperparameters; the others are the method's.
-fn read_hyperparameters(
-    case: &Case,
-    method: &'static crate::distill::MethodDescription,
-) -> Result<(Optimizer, Hyperparameters)> {
+fn read_hyperparameters(case: &Case, method: &'static MethodDescription) -> Result<(Optimizer, Hyperparameters)> {
     let mut object = case.json::<Map<String, Value>>("hyperparameters")?;
     let mut number = |key: &str, default: Option<f64>| match object.remove(key) {
         None => default.ok_or_else(|| Error::request(format!("the hyperparameter `{key}` is missing"))),
@@ -140,15 +135,50 @@ fn record_step(
     batch: Batch,
     rate: StateId,
     optimizer: &Optimizer,
-    teach: impl Fn(&mut Tape, &crate::distill::Lesson) -> Result<crate::distill::Taught>,
+    method: &MethodDescription,
+    values: &Hyperparameters,
 ) -> Result<Step> {
     let (images, labels) = batch.values(tape, layout);
-    let mut logits = Vec::new();
-    for mentor in frozen {
-        logits.push(mentor.record(tape, layout, images, Mode::Eval, &[])?.logits);
+    let (teachers, assistants, roles) = roles(method, frozen.len());
+    let classroom = Classroom {
+        student: &student.network,
+        mentors: roles.iter().map(String::as_str).zip(frozen.iter().map(|mentor| &mentor.network)).collect(),
+        teachers,
+        assistants,
+    };
+    let taps = (method.taps)(&classroom, values)?;
+    let mut pupil = |role: &str, model: &Model, mode: Mode, names: &[String]| {
+        let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
+        let forward = model.record(tape, layout, images, mode, &wanted)?;
+        let features = names.iter().cloned().zip(forward.taps).collect();
+        Ok::<_, Error>(Pupil { role: role.into(), logits: forward.logits, features, model: Some(model.clone()) })
+    };
+    let mut mentors = Vec::new();
+    for (index, (role, mentor)) in roles.iter().zip(frozen).enumerate() {
+        mentors.push(pupil(role, mentor, Mode::Eval, taps.mentors.get(index).map_or(&[][..], Vec::as_slice))?);
     }
-    let own = student.record(tape, layout, images, Mode::Train, &[])?.logits;
-    let taught = teach(tape, &lesson(own, labels, mentors(&logits)))?;
+    let student_pupil = pupil("student", student, Mode::Train, &taps.student)?;
+    let mut equipment = Equipment::new("method", tape.float());
+    let taught = {
+        let mut lesson = Lesson {
+            student: student_pupil,
+            labels,
+            mentors,
+            teachers,
+            assistants,
+            label_smoothing: 0.0,
+            phase: 0,
+            batch: None,
+            layout: &mut *layout,
+            equipment: &mut equipment,
+        };
+        (method.record)(tape, &mut lesson, values)?
+    };
+    if equipment.is_learned() {
+        let message =
+            format!("a trajectory of the method {}, which has parameters of its own, is no case", method.name);
+        return Err(Error::request(message));
+    }
 
     let trainable: Vec<_> = student.parameters.iter().filter(|parameter| parameter.spec.trainable).collect();
     let weights: Vec<ValueId> = trainable.iter().map(|parameter| tape.state(layout, parameter.value)).collect();

@@ -191,6 +191,7 @@ pub(super) fn curves(runs: &[Run], colours: &Colours) -> String {
             "Losses of different methods have different terms: compare their shape, not their height.",
         ),
         (Phase::Pretrain, "The mentors learn", ""),
+        (Phase::Assist, "Mentors are taught", ""),
     ] {
         let series = |value: fn(&MetricsLine) -> Option<f64>| -> Vec<Series> {
             let mut all = Vec::new();

@@ -128,6 +128,7 @@ fn synthetic(path: &Path, names: &Names, seeds: &[u64], finished: bool) {
             last: Spread::of(values),
         },
         per_class: per_class(end),
+        learned: Vec::new(),
     };
     let mut models: Vec<SummaryModel> = mentors
         .iter()

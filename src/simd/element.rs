@@ -44,6 +44,10 @@ pub trait Element:
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
+    /// `ln (1 + self)`, precise near zero.
+    fn ln_1p(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
     /// The square root.
     fn sqrt(self) -> Self;
     /// The absolute value.
@@ -85,6 +89,14 @@ macro_rules! element {
             #[inline(always)]
             fn ln(self) -> Self {
                 $type::ln(self)
+            }
+            #[inline(always)]
+            fn ln_1p(self) -> Self {
+                $type::ln_1p(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $type::tanh(self)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {

@@ -65,14 +65,14 @@ impl Tape {
             Some(before) => {
                 // An addition hands one gradient on to both of its inputs: what is shared must stay as it is.
                 let shared = gradients.iter().flatten().any(|other| self.root(*other) == self.root(gradient));
-                if shared { self.add(before, gradient)? } else { self.sum(before, gradient)? }
+                if shared { self.add(before, gradient)? } else { self.add_up(before, gradient)? }
             }
         });
         Ok(())
     }
 
     /// `before + latest`, by the node that makes `latest` where it can.
-    fn sum(&mut self, before: ValueId, latest: ValueId) -> Result<ValueId> {
+    fn add_up(&mut self, before: ValueId, latest: ValueId) -> Result<ValueId> {
         let source = self.root(latest);
         let is_last = self.nodes.last().is_some_and(|node| node.outputs.first() == Some(&source));
         if is_last && self.fusion {

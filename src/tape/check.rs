@@ -1,6 +1,6 @@
 //! Finite differences in f64 against recorded gradients: the test every differentiable operation passes.
 
-use super::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
+use super::{Arena, Frame, Operation, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::error::Result;
 use crate::random::{Philox, Stream};
 use crate::tensor::{DType, Shape};
@@ -87,4 +87,19 @@ pub(crate) fn check_gradients_from(
 
 fn id_index(all: &[StateId], id: StateId) -> usize {
     all.iter().position(|other| *other == id).expect("the state is declared")
+}
+
+/// A value as it was in another run: takes the place of what a recording detaches, so that differences see it as the
+/// constant that gradients take it for.
+#[derive(Debug)]
+pub(crate) struct Constant(pub Vec<f64>);
+
+impl Operation for Constant {
+    fn name(&self) -> &'static str {
+        "constant of a check"
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        frame.output::<f64>(0).copy_from_slice(&self.0);
+    }
 }

@@ -110,6 +110,9 @@ pub struct Tape {
     kept: Vec<ValueId>,
     lane: u32,
     randomness: Option<Randomness>,
+    /// What was detached so far, and what takes its place: [`check::Constant`].
+    #[cfg(test)]
+    pub(crate) detached: (Vec<ValueId>, std::collections::VecDeque<Vec<f64>>),
 }
 
 impl Tape {
@@ -122,7 +125,19 @@ impl Tape {
     pub fn with_storage(float: DType, storage: DType) -> Self {
         let (values, nodes, kept) = (Vec::new(), Vec::new(), Vec::new());
         let (tf32, fusion, lane, randomness) = (false, true, 0, None);
-        Self { float, storage, tf32, fusion, values, nodes, kept, lane, randomness }
+        Self {
+            float,
+            storage,
+            tf32,
+            fusion,
+            values,
+            nodes,
+            kept,
+            lane,
+            randomness,
+            #[cfg(test)]
+            detached: Default::default(),
+        }
     }
 
     /// The floating-point type of this tape's parameters, statistics and losses.
@@ -196,6 +211,11 @@ impl Tape {
         self.value(id).dtype
     }
 
+    /// Whether two values are the same bytes.
+    pub fn is_same(&self, one: ValueId, other: ValueId) -> bool {
+        self.root(one) == self.root(other)
+    }
+
     /// The nodes in order of execution.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -235,6 +255,13 @@ impl Tape {
     /// The same bytes as a constant: no gradient flows back through it.
     pub fn detach(&mut self, id: ValueId) -> ValueId {
         let from = self.value(id).clone();
+        #[cfg(test)]
+        {
+            self.detached.0.push(id);
+            if let Some(values) = self.detached.1.pop_front() {
+                return self.record_one(check::Constant(values), &[], "constant", from.dtype, from.shape);
+            }
+        }
         let constant = self.push_value(from.name, from.dtype, from.shape, Home::View(self.root(id)));
         self.values[constant.index()].detached = true;
         constant
@@ -309,7 +336,8 @@ impl Tape {
         }
     }
 
-    fn is_state(&self, id: ValueId) -> bool {
+    /// Whether a value outlives the step.
+    pub(crate) fn is_state(&self, id: ValueId) -> bool {
         matches!(self.value(self.root(id)).home, Home::State(_))
     }
 }

@@ -37,6 +37,8 @@ pub struct Batch {
     pub number: ValueId,
     /// The learning rate, a scalar; none in an evaluation.
     pub rate: Option<ValueId>,
+    /// What the images were made from.
+    pub source: BatchSource,
 }
 
 impl Clock {
@@ -83,7 +85,7 @@ impl Clock {
         };
         let normalisation = &material.normalisation;
         let (images, labels) = tape.batch(&source, &normalisation.mean, &normalisation.std, augmentation, seed)?;
-        Ok(Batch { images, labels, valid: tick.valid, number: tick.number, rate: tick.rate })
+        Ok(Batch { images, labels, valid: tick.valid, number: tick.number, rate: tick.rate, source })
     }
 
     /// Images of a step.

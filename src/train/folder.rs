@@ -175,6 +175,11 @@ impl RunFolder {
     pub fn student_weights(&self, method: &str, seed: u64) -> PathBuf {
         weights_in(&self.path, &format!("student-{method}-seed{seed}"))
     }
+
+    /// Where what a method has learned of its own goes: `models/method-<method>-seed<N>.safetensors`.
+    pub fn method_weights(&self, method: &str, seed: u64) -> PathBuf {
+        weights_in(&self.path, &format!("method-{method}-seed{seed}"))
+    }
 }
 
 /// `models/<stem>.safetensors` in the run's folder `run`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::material::Material;
 use super::weights::{self, ModelCard};
-use crate::config::{ClassroomConfig, ModelChoice};
+use crate::config::{ClassroomConfig, MethodConfig, ModelChoice};
 use crate::error::Result;
 use crate::nn::Network;
 
@@ -24,6 +24,8 @@ pub struct MentorPlan {
     pub weights: Option<Tensors>,
     /// What the file of the weights that the config names says about them.
     pub card: Option<ModelCard>,
+    /// By what it is taught by the mentors before it; none: it learns from the labels, or has its weights.
+    pub taught_by: Option<MethodConfig>,
     /// Its place in the classroom, which tells equal models apart when weights are drawn; the student's is 0.
     pub place: u32,
 }
@@ -31,10 +33,12 @@ pub struct MentorPlan {
 /// Everybody.
 #[derive(Clone, Debug)]
 pub struct Lineup {
-    /// Teachers first, then peers.
+    /// Teachers first, then assistants, then peers.
     pub mentors: Vec<MentorPlan>,
     /// How many of them are teachers.
     pub teachers: usize,
+    /// How many, after the teachers, are assistants.
+    pub assistants: usize,
     /// The student's layers.
     pub student: Network,
     /// Weights that the student starts from, if the config names some.
@@ -46,18 +50,23 @@ impl Lineup {
     ///
     /// # Errors
     /// For an unknown model, one that cannot take the images, or weights that do not fit.
-    pub fn new(config: &ClassroomConfig, material: &Material) -> Result<Self> {
+    pub fn new(config: &ClassroomConfig, methods: &[MethodConfig], material: &Material) -> Result<Self> {
         let mut mentors = Vec::new();
         for (index, (role, choice)) in config.mentors().into_iter().enumerate() {
             let network = build(material, choice, &role)?;
             let loaded = load(choice, &network, &role)?;
             let (weights, card) = loaded.map_or((None, None), |loaded| (Some(loaded.tensors), loaded.card));
             let (ready, place) = (weights.is_some(), index as u32 + 1);
-            mentors.push(MentorPlan { role, network, ready, weights, card, place });
+            // As the student is taught by that method, where it is.
+            let chosen = |name: &str| methods.iter().find(|method| method.description.name == name).cloned();
+            let taught_by = choice.taught_by.filter(|_| !ready);
+            let taught_by = taught_by.and_then(|name| chosen(name).or_else(|| MethodConfig::standard(name)));
+            mentors.push(MentorPlan { role, network, ready, weights, card, taught_by, place });
         }
         let student = build(material, &config.student, "student")?;
         let student_weights = load(&config.student, &student, "student")?.map(|loaded| loaded.tensors);
-        Ok(Self { mentors, teachers: config.teachers.len(), student, student_weights })
+        let (teachers, assistants) = (config.teachers.len(), config.assistants.len());
+        Ok(Self { mentors, teachers, assistants, student, student_weights })
     }
 }
 

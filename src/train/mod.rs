@@ -2,10 +2,12 @@
 
 pub mod checkpoint;
 pub mod clock;
+mod course;
 pub(crate) mod durable;
 pub mod evaluation;
 pub mod event;
 pub mod folder;
+mod graduation;
 pub mod learner;
 pub mod lineup;
 pub mod log;

@@ -13,6 +13,8 @@ use crate::{Error, Result};
 pub enum Phase {
     /// Mentors learn from the labels.
     Pretrain,
+    /// Assistants and peers are taught by the mentors before them.
+    Assist,
     /// The student learns by a method.
     Distil,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Phase::Pretrain => "pretrain",
+            Phase::Assist => "assist",
             Phase::Distil => "distil",
         })
     }
@@ -205,6 +208,9 @@ pub struct SummaryModel {
     /// Top-1 per class, each the mean over the seeds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub per_class: Vec<f64>,
+    /// What the method has learned of its own, in a few words each, for every seed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<Vec<String>>,
 }
 
 /// Test accuracy of the last weights, and of those that were best on the validation split.
@@ -297,6 +303,7 @@ mod tests {
                 trained_by: "kd".into(),
                 top1: Accuracies { last: Spread::of(vec![0.5, 0.7]), best_validation: None },
                 per_class: vec![0.1, 1.0],
+                learned: Vec::new(),
             }],
         };
         let text = summary.to_json().unwrap();

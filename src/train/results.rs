@@ -24,6 +24,9 @@ pub struct ModelResult {
     pub best_validation: Option<f64>,
     /// Top-1 per class of the last weights.
     pub per_class: Vec<f64>,
+    /// What the method has learned of its own, in a few words each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<String>,
 }
 
 /// Top-1 per class; 0 for a class without images.
@@ -56,6 +59,10 @@ pub fn summarise(processor: &Processor, config: &Config, classes: &[String], res
                     best_validation: best.map(Spread::of),
                 },
                 per_class: (0..first.per_class.len()).map(class).collect(),
+                learned: match all.iter().all(|result| result.learned.is_empty()) {
+                    true => Vec::new(),
+                    false => all.iter().map(|result| result.learned.clone()).collect(),
+                },
             }
         })
         .collect();

@@ -20,7 +20,7 @@ pub fn largest(batch: usize, available: u64, bytes: impl Fn(usize) -> Result<u64
 pub fn too_large(phase: Phase, seeds: usize, batch: usize, planned: u64, available: u64, fits: usize) -> Error {
     let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / (1024.0 * 1024.0));
     let key = match phase {
-        Phase::Pretrain => "pretrain",
+        Phase::Pretrain | Phase::Assist => "pretrain",
         Phase::Distil => "train",
     };
     let (planned, available) = (mib(planned), mib(available));

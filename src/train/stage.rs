@@ -8,13 +8,15 @@
 //! ([`super::clock`]), and that all numbers are finite is watched by the optimizer: between two looks the host neither
 //! sends nor asks anything.
 
+use std::collections::BTreeSet;
+
 use super::clock::Clock;
 use super::evaluation::{Evaluation, Split, empty_tape};
-use super::learner::Learner;
+use super::learner::{Class, Learner};
 use super::material::{ImagesState, Material};
 use super::schedule::Moment;
 use crate::config::TrainConfig;
-use crate::distill::{Lesson, Mentor, Taught};
+use crate::distill::{Equipment, Lesson, LessonBatch, Pupil, Taps, Taught};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::nn::{Mode, Model};
@@ -25,7 +27,7 @@ use crate::tape::{Arena, Lanes, OpTime, Plan, State, StateLayout, Tape};
 use crate::tensor::DType;
 
 /// How a learner's loss is recorded.
-pub type Teach<'a> = Box<dyn Fn(&mut Tape, &Lesson) -> Result<Taught> + 'a>;
+pub type Teach<'a> = Box<dyn Fn(&mut Tape, &mut Lesson<'_>) -> Result<Taught> + 'a>;
 
 /// A model that is to learn.
 pub struct Enrolment<'a> {
@@ -35,8 +37,23 @@ pub struct Enrolment<'a> {
     pub network: crate::nn::Network,
     /// The method's label; `None` for a mentor.
     pub method: Option<String>,
+    /// The epochs in which its method's later phases begin.
+    pub phases: Vec<u32>,
+    /// The features that its method reads.
+    pub taps: Taps,
     /// How its loss is recorded.
     pub teach: Teach<'a>,
+}
+
+/// The frozen models of a stage.
+#[derive(Clone, Debug, Default)]
+pub struct Faculty {
+    /// Roles and layers: teachers, then assistants, then peers.
+    pub mentors: Vec<(String, crate::nn::Network)>,
+    /// How many of them are teachers.
+    pub teachers: usize,
+    /// How many, after the teachers, are assistants.
+    pub assistants: usize,
 }
 
 /// A stage that is ready to be trained.
@@ -53,7 +70,8 @@ pub struct Stage {
     seeds: Vec<u64>,
     learn: Vec<u32>,
     arena: Arena,
-    train: Plan,
+    /// The first epoch of each segment of the training, and its plan.
+    train: Vec<(u32, Plan)>,
     validation: Option<Evaluation>,
     test: Evaluation,
     /// One per seed.
@@ -74,7 +92,7 @@ pub struct Design {
     layout: StateLayout,
     config: TrainConfig,
     seeds: Vec<u64>,
-    train: Plan,
+    train: Vec<(u32, Plan)>,
     validation: Option<Evaluation>,
     test: Evaluation,
     clocks: Vec<Clock>,
@@ -103,7 +121,7 @@ impl MemoryPlan {
 
 impl Design {
     /// Records, differentiates and plans a stage for `processor`. Each of `seeds` has every one of `enrolments` learn, from
-    /// batches of its own. `mentors` are the frozen models with their roles, the first `teachers` of them teachers.
+    /// batches of its own. `faculty` are the frozen models.
     ///
     /// # Errors
     /// If the batch is larger than the training split, or an operation refuses.
@@ -115,8 +133,7 @@ impl Design {
         augmentation: Augmentation,
         seeds: &[u64],
         enrolments: Vec<Enrolment<'_>>,
-        mentors: Vec<(String, crate::nn::Network)>,
-        teachers: usize,
+        faculty: Faculty,
     ) -> Result<Self> {
         let float = DType::F32;
         let batch = config.batch_size;
@@ -143,6 +160,7 @@ impl Design {
             0 => None,
             images => Some(Clock::evaluation(&mut layout, "validation", batch, images)),
         };
+        let Faculty { mentors, teachers, assistants } = faculty;
         let mentors: Vec<Model> = mentors
             .into_iter()
             .map(|(role, network)| Model::declare(&mut layout, &format!("mentor/{role}"), &role, network, float))
@@ -153,36 +171,48 @@ impl Design {
                 let prefix = prefix(&enrolment.role, enrolment.method.as_deref(), several.then_some(*seed));
                 let (role, network) = (&enrolment.role, enrolment.network.clone());
                 let model = Model::declare(&mut layout, &prefix, role, network, float);
-                learners.push(Learner::declare(&mut layout, &prefix, model, enrolment.method.clone(), *seed, float));
+                let (method, taps) = (enrolment.method.clone(), enrolment.taps.clone());
+                learners.push(Learner::declare(&mut layout, &prefix, model, method, taps, *seed, float));
             }
         }
 
-        let mut tape = empty_tape(config.precision);
-        let classes = seeds.iter().zip(&clocks).zip(learners.chunks_mut(enrolments.len().max(1)));
-        for (index, ((seed, clock), learners)) in classes.enumerate() {
-            let first_lane = index * (mentors.len() + enrolments.len());
-            let lane = |model: usize| (first_lane + model) as u32;
-            tape.set_lane(lane(0));
-            let batch = clock.batch(&mut tape, &layout, train_images, material, augmentation, *seed)?;
-            let mut frozen = Vec::new();
-            for (index, mentor) in mentors.iter().enumerate() {
-                tape.set_lane(lane(index));
-                let logits = mentor.record(&mut tape, &layout, batch.images, Mode::Eval, &[])?.logits;
-                frozen.push(Mentor { role: mentor.role.clone(), logits });
-            }
-            for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
-                tape.set_lane(lane(mentors.len() + index));
-                let lesson = |student| Lesson {
-                    student,
-                    labels: batch.labels,
-                    mentors: frozen.clone(),
-                    teachers,
-                    label_smoothing: config.label_smoothing,
+        let asked: Vec<Vec<String>> = (0..mentors.len()).map(|mentor| asked_of(mentor, &enrolments)).collect();
+        let mut train = Vec::new();
+        for first_epoch in segments(&enrolments, config.epochs) {
+            let mut tape = empty_tape(config.precision);
+            let classes = seeds.iter().zip(&clocks).zip(learners.chunks_mut(enrolments.len().max(1)));
+            for (index, ((seed, clock), learners)) in classes.enumerate() {
+                let first_lane = index * (mentors.len() + enrolments.len());
+                let lane = |model: usize| (first_lane + model) as u32;
+                tape.set_lane(lane(0));
+                let batch = clock.batch(&mut tape, &layout, train_images, material, augmentation, *seed)?;
+                let mut frozen = Vec::new();
+                for (index, (mentor, asked)) in mentors.iter().zip(&asked).enumerate() {
+                    tape.set_lane(lane(index));
+                    let taps: Vec<&str> = asked.iter().map(String::as_str).collect();
+                    let forward = mentor.record(&mut tape, &layout, batch.images, Mode::Eval, &taps)?;
+                    let features = asked.iter().cloned().zip(forward.taps).collect();
+                    let (role, model) = (mentor.role.clone(), Some(mentor.clone()));
+                    frozen.push(Pupil { role, logits: forward.logits, features, model });
+                }
+                let images = LessonBatch {
+                    images: batch.images,
+                    source: batch.source,
+                    normalisation: (material.normalisation.mean.clone(), material.normalisation.std.clone()),
+                    augmentation,
+                    seed: *seed,
+                    count: material.train.labels.len(),
                 };
-                learner.record(&mut tape, &mut layout, batch, config, &enrolment.teach, lesson)?;
+                for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
+                    tape.set_lane(lane(mentors.len() + index));
+                    let phase = enrolment.phases.iter().filter(|start| **start <= first_epoch).count();
+                    let (images, mentors) = (&images, frozen.as_slice());
+                    let class = Class { batch, images, mentors, teachers, assistants, phase };
+                    learner.record(&mut tape, &mut layout, &class, config, &enrolment.teach)?;
+                }
             }
+            train.push((first_epoch, Plan::on(processor, &tape, &layout)?));
         }
-        let train = Plan::on(processor, &tape, &layout)?;
         let evaluation = |split: Split, clock: Clock| {
             let counted = learners.iter().map(|learner| (&learner.model, learner.evaluated));
             Evaluation::new(processor, config.precision, &layout, clock, material, split, counted)
@@ -198,14 +228,20 @@ impl Design {
 
     /// What the stage needs.
     pub fn memory(&self) -> MemoryPlan {
-        let arena = self.train.bytes().max(self.test.bytes());
-        let lanes = self.processor.gpu().map(|_| self.train.lanes());
-        MemoryPlan { state: self.layout.bytes(), arena, operations: self.train.len(), lanes }
+        let most = self.train.iter().map(|(_, plan)| plan.bytes()).max().unwrap_or(0);
+        let first = self.plan();
+        let lanes = self.processor.gpu().map(|_| first.lanes());
+        MemoryPlan { state: self.layout.bytes(), arena: most.max(self.test.bytes()), operations: first.len(), lanes }
     }
 
-    /// The plan of a training step.
+    /// The label of each learner's method, and what that owns.
+    pub fn equipments(&self) -> impl Iterator<Item = (Option<&str>, &Equipment)> {
+        self.learners.iter().map(|learner| (learner.method.as_deref(), &learner.equipment))
+    }
+
+    /// The plan of a training step, of the first segment.
     pub fn plan(&self) -> &Plan {
-        &self.train
+        &self.train[0].1
     }
 
     /// Allocates the stage. `material` is what it was designed for.
@@ -246,9 +282,9 @@ impl Stage {
         self.memory
     }
 
-    /// The plan of a training step.
+    /// The plan of a training step, of the first segment.
     pub fn plan(&self) -> &Plan {
-        &self.train
+        &self.train[0].1
     }
 
     /// Steps of an epoch; the last partial batch is left out.
@@ -271,6 +307,20 @@ impl Stage {
         self.processor.gpu().is_some()
     }
 
+    /// The segment of the training that an epoch belongs to: methods record other steps in other phases.
+    pub fn segment(&self, epoch: u32) -> usize {
+        self.train.iter().rposition(|(first, _)| *first <= epoch).expect("the first segment begins with epoch 0")
+    }
+
+    /// Sets what is copied from a mentor's parameters; the mentors have their weights.
+    pub fn copy_from_mentors(&mut self) {
+        let Self { learners, state, .. } = self;
+        for (to, from) in learners.iter().flat_map(|learner| &learner.equipment.copies) {
+            let values = state.to_f64(*from);
+            state.set_f64(*to, &values);
+        }
+    }
+
     /// The learning rate of a step.
     pub fn rate(&self, epoch: u32, step: usize) -> f64 {
         let steps_per_epoch = self.steps_per_epoch();
@@ -285,7 +335,8 @@ impl Stage {
     pub fn step(&mut self, epoch: u32, step: usize) -> Result<()> {
         self.set_clock(epoch, step);
         self.next = Some((epoch, step + 1));
-        self.train.run(&mut self.arena, &mut self.state)
+        let segment = self.segment(epoch);
+        self.train[segment].1.run(&mut self.arena, &mut self.state)
     }
 
     /// Waits for all steps so far. A loss or weight that has not been finite is an error that names model, epoch and step.
@@ -318,7 +369,8 @@ impl Stage {
     pub fn profile(&mut self, epoch: u32, step: usize) -> Result<Vec<OpTime>> {
         self.set_clock(epoch, step);
         self.next = Some((epoch, step + 1));
-        self.train.profile(&mut self.arena, &mut self.state)
+        let segment = self.segment(epoch);
+        self.train[segment].1.profile(&mut self.arena, &mut self.state)
     }
 
     /// Lets the clocks point to a step, where the one before has not left them there.
@@ -336,6 +388,8 @@ impl Stage {
 
     /// Writes an epoch's order of images, of every seed, and its learning rates.
     fn write_tables(&mut self, epoch: u32) {
+        let Self { learners, state, .. } = self;
+        learners.iter().for_each(|learner| learner.equipment.enter(state, f64::from(epoch)));
         for index in 0..self.clocks.len() {
             let clock = self.clocks[index];
             Philox::new(self.seeds[index], Stream::Shuffle).permute(u64::from(epoch), &mut self.places);
@@ -379,4 +433,16 @@ fn prefix(role: &str, method: Option<&str>, seed: Option<u64>) -> String {
         Some(method) => format!("{seed}{role}/{method}"),
         None => format!("{seed}{role}"),
     }
+}
+
+/// The features that anybody asks of a mentor.
+fn asked_of(mentor: usize, enrolments: &[Enrolment<'_>]) -> Vec<String> {
+    let asked = enrolments.iter().filter_map(|enrolment| enrolment.taps.mentors.get(mentor)).flatten().cloned();
+    asked.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The epochs in which a phase of any method begins, and the first one.
+fn segments(enrolments: &[Enrolment<'_>], epochs: u32) -> BTreeSet<u32> {
+    let later = enrolments.iter().flat_map(|enrolment| enrolment.phases.iter().copied());
+    std::iter::once(0).chain(later.filter(|epoch| *epoch < epochs)).collect()
 }

@@ -131,8 +131,9 @@ impl Trainer<'_> {
         let learner = &stage.learners[index];
         let steps = stage.steps_per_epoch();
         let trained = Counts::from_state(stage.state.get::<f64>(learner.trained));
-        let mean = |quantity| learner.mean(&stage.state, quantity, steps as f64);
-        let terms = learner.terms.iter().map(|term| (term.name.clone(), mean(term.value))).collect();
+        let segment = stage.segment(epoch);
+        let mean = |quantity| learner.mean(&stage.state, segment, quantity, steps as f64);
+        let terms = learner.terms(segment).iter().map(|term| (term.name.clone(), mean(term.value))).collect();
         MetricsLine {
             phase: self.phase,
             method: learner.method.clone(),
@@ -216,7 +217,8 @@ fn running(stage: &mut Stage) -> Result<Event> {
 /// How a learner used its mentors in an epoch.
 fn classroom(stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
     let learner = &stage.learners[index];
-    let mean = |quantity| learner.mean(&stage.state, quantity, stage.steps_per_epoch() as f64);
+    let segment = stage.segment(epoch);
+    let mean = |quantity| learner.mean(&stage.state, segment, quantity, stage.steps_per_epoch() as f64);
     let line = |one: &crate::distill::MentorUse| ClassroomLine {
         method: learner.method.clone().unwrap_or_default(),
         seed: learner.seed,
@@ -227,7 +229,7 @@ fn classroom(stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
         temperature: one.temperature.map(mean),
         active: mean(one.active),
     };
-    learner.uses.iter().map(line).collect()
+    learner.uses(segment).iter().map(line).collect()
 }
 
 /// The largest resident size of this process so far; 0 where the system does not tell.

@@ -143,6 +143,17 @@ impl Expansion<'_> {
                 };
                 self.push(step, name, kind, vec![self.current])
             }
+            Action::ConvTranspose { name, out, kernel, stride, padding, bias } => {
+                let name = self.path(name)?;
+                let kind = LayerKind::ConvTranspose2d {
+                    out_channels: self.size(out)?,
+                    kernel: self.size(kernel)?,
+                    stride: self.size_or(stride, 1)?,
+                    padding: self.size_or(padding, 0)?,
+                    bias: self.truth_or(bias, false)?,
+                };
+                self.push(step, name, kind, vec![self.current])
+            }
             Action::BatchNorm { name, eps, momentum } => {
                 let name = self.path(name)?;
                 self.push(step, name, LayerKind::BatchNorm { eps: *eps, momentum: *momentum }, vec![self.current])
@@ -152,7 +163,9 @@ impl Expansion<'_> {
                 let kind = LayerKind::Linear { out_features: self.size(out)?, bias: self.truth_or(bias, true)? };
                 self.push(step, name, kind, vec![self.current])
             }
+            Action::Dropout { probability } => self.push_plain(step, LayerKind::Dropout { probability: *probability }),
             Action::Relu => self.push_plain(step, LayerKind::Relu),
+            Action::Flatten => self.push_plain(step, LayerKind::Flatten),
             Action::GlobalAvgPool => self.push_plain(step, LayerKind::GlobalAvgPool),
             Action::AdaptiveAvgPool { out } => {
                 let out = self.size(out)?;
@@ -301,7 +314,7 @@ impl Expansion<'_> {
             Err(message) => return fail(message),
         };
         let weights = match kind {
-            LayerKind::Conv2d { kernel, .. } => {
+            LayerKind::Conv2d { kernel, .. } | LayerKind::ConvTranspose2d { kernel, .. } => {
                 [shapes[0][2], shape[2], kernel, kernel].iter().map(|size| *size as u128).product()
             }
             LayerKind::Linear { .. } => (shapes[0][2] * shape[2]) as u128,

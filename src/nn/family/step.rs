@@ -64,6 +64,21 @@ pub enum Action {
         /// False unless given.
         bias: Option<Term>,
     },
+    /// A transposed convolution.
+    ConvTranspose {
+        /// Module name.
+        name: Template,
+        /// Output channels.
+        out: Term,
+        /// Side of the kernel.
+        kernel: Term,
+        /// 1 unless given.
+        stride: Option<Term>,
+        /// 0 unless given.
+        padding: Option<Term>,
+        /// False unless given.
+        bias: Option<Term>,
+    },
     /// A BatchNorm.
     BatchNorm {
         /// Module name.
@@ -84,6 +99,13 @@ pub enum Action {
     },
     /// ReLU.
     Relu,
+    /// Dropout.
+    Dropout {
+        /// How likely an element is zero.
+        probability: f64,
+    },
+    /// The map as one pixel.
+    Flatten,
     /// Mean over the map.
     GlobalAvgPool,
     /// Mean over a grid of cells.

@@ -1,10 +1,11 @@
-//! Addition of two values of one shape: `y = a + b`. The gradient of both is that of `y`.
+//! Addition of two values of one shape: `y = a + b`. The gradient of both is that of `y`. Other shapes are
+//! [`crate::ops::broadcast`]'s.
 
 pub(super) mod cases;
 mod cpu;
 mod cuda;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
@@ -12,13 +13,13 @@ use crate::with_float;
 struct Add;
 
 impl Tape {
-    /// `a + b`, element by element.
+    /// `a + b`, element by element; values of the tape's floating-point type are broadcast where their shapes differ.
     ///
     /// # Errors
-    /// If the shapes differ.
+    /// If the shapes do not fit.
     pub fn add(&mut self, a: ValueId, b: ValueId) -> Result<ValueId> {
         if self.shape(a) != self.shape(b) {
-            return Err(Error::request(format!("cannot add shapes {} and {}", self.shape(a), self.shape(b))));
+            return self.add_broadcast(a, b);
         }
         let (dtype, shape) = (self.dtype(a), self.shape(a));
         Ok(self.record_one(Add, &[a, b], "sum", dtype, shape))

@@ -17,6 +17,7 @@ mod product;
 mod taps;
 pub(super) mod tensor_cases;
 mod tile;
+mod transpose;
 mod wgrad;
 mod winograd;
 

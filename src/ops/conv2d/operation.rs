@@ -1,5 +1,6 @@
 //! The convolution on the tape: `y = x * w + b`; the gradient of `x` is a convolution of `dy` with the turned weights, that of
-//! `w` a correlation of `x` and `dy`, that of `b` the sum of `dy`.
+//! `w` a correlation of `x` and `dy`, that of `b` the sum of `dy`. The gradient of `x` is linear in `dy` and `w`, too, and has
+//! gradients of its own: recorded forward it is the transposed convolution (`transpose.rs`).
 
 use std::sync::Arc;
 
@@ -35,12 +36,13 @@ struct Conv2d {
     plan: FpropPlan,
 }
 
+/// Inputs: `dy`, the weights, maybe an addend.
 #[derive(Debug)]
-struct Conv2dDgrad {
-    geometry: Conv2dGeometry,
-    tf32: bool,
-    plan: Arc<DgradPlan>,
-    with_addend: bool,
+pub(super) struct Conv2dDgrad {
+    pub geometry: Conv2dGeometry,
+    pub tf32: bool,
+    pub plan: Arc<DgradPlan>,
+    pub with_addend: bool,
 }
 
 #[derive(Debug)]
@@ -216,6 +218,33 @@ impl Operation for Conv2dDgrad {
     fn with_addend(&self) -> Option<Arc<dyn Operation>> {
         let op = Self { geometry: self.geometry, tf32: self.tf32, plan: self.plan.clone(), with_addend: true };
         (!self.with_addend).then(|| Arc::new(op) as Arc<dyn Operation>)
+    }
+
+    /// With `u` the gradient of `dx`: that of `dy` is the convolution of `u`, that of the weights the correlation of `u` and `dy`.
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        upstream: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        let mut gradients = vec![None; node.inputs.len()];
+        let Some(upstream) = upstream[0] else { return Ok(gradients) };
+        let (dy, weight) = (node.inputs[0], node.inputs[1]);
+        let (geometry, tf32, float) = (self.geometry, self.tf32, tape.dtype(dy).accumulator());
+        if self.with_addend {
+            gradients[2] = Some(upstream);
+        }
+        if wanted[1] {
+            let plan = with_float!(float, T => WgradPlan::new::<T>(&geometry));
+            let (op, shape) = (Conv2dWgrad { geometry, tf32, plan }, tape.shape(weight));
+            gradients[1] = Some(tape.record_one(op, &[upstream, dy], "d_weight", float, shape));
+        }
+        if wanted[0] {
+            let back = tape.record_convolution(upstream, weight, None, geometry, tf32, "d_x")?;
+            gradients[0] = Some(tape.view(back, tape.shape(dy))?);
+        }
+        Ok(gradients)
     }
 
     fn run(&self, frame: &Frame<'_>) {

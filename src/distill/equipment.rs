@@ -1,0 +1,314 @@
+//! What a method owns: models and parameters that it trains beside the student, buffers that outlive a step, and numbers
+//! that follow the epochs. All of it is declared while the loss is recorded, under names; a method that is recorded again
+//! (another phase, an evaluation) finds what it declared before.
+
+use std::collections::BTreeMap;
+
+use super::lesson::Lesson;
+use crate::error::Result;
+use crate::nn::{Distribution, Forward, Mode, Model, Network};
+use crate::random::{Philox, Stream};
+use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
+use crate::tensor::{DType, Shape};
+
+/// Who updates a method's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learning {
+    /// The student's optimizer, from the student's loss.
+    WithStudent,
+    /// An [`super::Update`] of the method, or in this phase nobody.
+    Apart,
+    /// Nobody.
+    Frozen,
+}
+
+/// A number that follows the epochs, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ramp {
+    /// `min((epoch + 1) / epochs, 1)`; 1 with 0 epochs.
+    Linear {
+        /// Until it is 1.
+        epochs: f64,
+    },
+    /// 0 before epoch `start`, 1 from there on.
+    Step {
+        /// The first epoch of the 1.
+        start: f64,
+    },
+    /// `exp(-5 (1 - min(epoch, epochs) / epochs)^2)` (Laine, Aila, 2017).
+    Sigmoid {
+        /// Until it is 1.
+        epochs: f64,
+    },
+    /// `base`, times `factor` at each of the milestones.
+    MultiStep {
+        /// Before the first milestone.
+        base: f64,
+        /// At every milestone.
+        factor: f64,
+        /// In epochs, ascending; infinity where there are fewer.
+        milestones: [f64; 4],
+    },
+}
+
+impl Ramp {
+    /// Its value in `epoch`.
+    pub fn value(&self, epoch: f64) -> f64 {
+        match *self {
+            Self::Linear { epochs } => {
+                if epochs > 0.0 {
+                    ((epoch + 1.0) / epochs).min(1.0)
+                } else {
+                    1.0
+                }
+            }
+            Self::Step { start } => f64::from(u8::from(epoch >= start)),
+            Self::Sigmoid { epochs } => {
+                let left = if epochs > 0.0 { 1.0 - epoch.min(epochs) / epochs } else { 0.0 };
+                (-5.0 * left * left).exp()
+            }
+            Self::MultiStep { base, factor, milestones } => {
+                base * factor.powi(milestones.iter().filter(|milestone| epoch >= **milestone).count() as i32)
+            }
+        }
+    }
+}
+
+/// A piece of state of a method.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Unique within the method.
+    pub name: String,
+    /// Where it is.
+    pub value: StateId,
+    /// Its extents.
+    pub shape: Shape,
+    /// How it starts.
+    pub init: Distribution,
+    /// Who updates it; buffers are frozen in the eyes of optimizers.
+    pub learning: Learning,
+    /// Whether it is a buffer: no parameter that users would save.
+    pub buffer: bool,
+}
+
+/// What a method owns.
+#[derive(Clone, Debug)]
+pub struct Equipment {
+    prefix: String,
+    float: DType,
+    /// Its models.
+    pub models: Vec<(Model, Learning)>,
+    /// Its parameters and buffers.
+    pub pieces: Vec<Piece>,
+    /// Numbers that follow the epochs.
+    pub ramps: Vec<(StateId, Ramp)>,
+    /// Parameters of the student that stay as they start: copies of a mentor's.
+    pub copies: Vec<(StateId, StateId)>,
+    /// Values that a parity case gives in place of what would be recorded, by name.
+    pub given: BTreeMap<String, ValueId>,
+}
+
+/// Under which the numbers stand that follow the epochs: no part of a checkpoint.
+const RAMPS: &str = "clock/";
+
+/// Tells what methods own from the models of a classroom, where weights are drawn.
+const PLACE: u32 = 1 << 20;
+
+impl Equipment {
+    /// Nothing yet; everything will be declared under `prefix`, parameters in `float`.
+    pub fn new(prefix: impl Into<String>, float: DType) -> Self {
+        Self {
+            prefix: prefix.into(),
+            float,
+            models: Vec::new(),
+            pieces: Vec::new(),
+            ramps: Vec::new(),
+            copies: Vec::new(),
+            given: BTreeMap::new(),
+        }
+    }
+
+    /// Whether anything of it is worth saving: models or parameters.
+    pub fn is_learned(&self) -> bool {
+        !self.models.is_empty() || self.pieces.iter().any(|piece| !piece.buffer)
+    }
+
+    /// Draws all that the method owns.
+    pub fn initialise(&self, state: &mut State, seed: u64) {
+        let generator = Philox::new(seed, Stream::Weights);
+        for (index, (model, _)) in self.models.iter().enumerate() {
+            model.initialise(state, seed, PLACE + index as u32);
+        }
+        for (index, piece) in self.pieces.iter().enumerate() {
+            let entry = state.layout().entry(piece.value).clone();
+            let drawn = piece.init.sample((2 * PLACE as usize) << 32 | index, entry.shape.count(), &generator);
+            match entry.dtype {
+                DType::U32 => {
+                    let whole: Vec<u32> = drawn.iter().map(|x| *x as u32).collect();
+                    state.get_mut::<u32>(piece.value).copy_from_slice(&whole);
+                }
+                _ => state.set_f64(piece.value, &drawn.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()),
+            }
+        }
+    }
+
+    /// Sets the numbers that follow the epochs.
+    pub fn enter(&self, state: &mut State, epoch: f64) {
+        self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
+    }
+
+    /// Names and shapes of what [`Equipment::tensors`] tells.
+    pub fn expected(&self) -> Vec<(String, Vec<usize>)> {
+        let of_models = self.models.iter().flat_map(|(model, _)| {
+            model.expected().into_iter().map(|(name, shape)| (format!("{}.{name}", model.role), shape.to_vec()))
+        });
+        let pieces = self.pieces.iter().filter(|piece| !piece.buffer);
+        of_models.chain(pieces.map(|piece| (piece.name.clone(), piece.shape.extents().to_vec()))).collect()
+    }
+
+    /// Every parameter and running statistic that users would save, under its name, in PyTorch's order where it belongs
+    /// to a layer: `(name, shape, elements)`.
+    pub fn tensors(&self, state: &State) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+        let of_models = self.models.iter().flat_map(|(model, _)| {
+            let mut values = model.tensors(state);
+            model
+                .parameters
+                .iter()
+                .map(move |one| values.remove(&one.spec.name).expect("one for each"))
+                .collect::<Vec<_>>()
+        });
+        let pieces = self.pieces.iter().filter(|piece| !piece.buffer);
+        let narrow = |piece: &Piece| state.to_f64(piece.value).into_iter().map(|x| x as f32).collect();
+        let values = of_models.chain(pieces.map(narrow));
+        self.expected().into_iter().zip(values).map(|((name, shape), values)| (name, shape, values)).collect()
+    }
+
+    /// Sets what [`Equipment::tensors`] has told.
+    ///
+    /// # Errors
+    /// If something is missing or of another count.
+    pub fn set(&self, state: &mut State, tensors: &BTreeMap<String, Vec<f32>>) -> Result<()> {
+        for (model, _) in &self.models {
+            let prefix = format!("{}.", model.role);
+            let own = tensors
+                .iter()
+                .filter_map(|(name, values)| name.strip_prefix(&prefix).map(|name| (name.to_string(), values.clone())));
+            model.set(state, &own.collect())?;
+        }
+        for piece in self.pieces.iter().filter(|piece| !piece.buffer) {
+            let count = state.layout().entry(piece.value).shape.count();
+            let values = tensors.get(&piece.name).filter(|values| values.len() == count).ok_or_else(|| {
+                crate::error::Error::request(format!("the method's weights: {} does not fit", piece.name))
+            })?;
+            state.set_f64(piece.value, &values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    /// The piece called `name`, declared where it is not known yet; `learning` is none for a buffer.
+    fn piece(
+        &mut self,
+        layout: &mut StateLayout,
+        name: &str,
+        (dtype, shape): (DType, Shape),
+        init: Distribution,
+        learning: Option<Learning>,
+    ) -> StateId {
+        if let Some(known) = self.pieces.iter().find(|known| known.name == name) {
+            return known.value;
+        }
+        let value = layout.declare(format!("{}/{name}", self.prefix), dtype, shape);
+        let buffer = learning.is_none();
+        let learning = learning.unwrap_or(Learning::Frozen);
+        self.pieces.push(Piece { name: name.into(), value, shape, init, learning, buffer });
+        value
+    }
+}
+
+impl Lesson<'_> {
+    /// A parameter of the method's own, of any shape, in the tape's float type.
+    pub fn parameter(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        shape: impl Into<Shape>,
+        init: Distribution,
+        learning: Learning,
+    ) -> ValueId {
+        let id = self.parameter_state(name, shape.into(), init, learning);
+        tape.state(self.layout, id)
+    }
+
+    /// As [`Lesson::parameter`]: where it is, for an [`super::Update`].
+    pub fn parameter_state(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        init: Distribution,
+        learning: Learning,
+    ) -> StateId {
+        let float = self.equipment.float;
+        self.equipment.piece(self.layout, name, (float, shape.into()), init, Some(learning))
+    }
+
+    /// State that outlives the step and that no optimizer touches; saved in checkpoints. `dtype` is the tape's float type
+    /// or u32.
+    pub fn buffer(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        init: Distribution,
+    ) -> ValueId {
+        let id = self.equipment.piece(self.layout, name, (dtype, shape.into()), init, None);
+        tape.state(self.layout, id)
+    }
+
+    /// The forward pass of a net that the method owns, in training mode, with the features `taps`. What is called `name`
+    /// has the same parameters every time.
+    ///
+    /// # Errors
+    /// As the layers.
+    pub fn module(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        network: &Network,
+        input: ValueId,
+        taps: &[&str],
+        learning: Learning,
+    ) -> Result<Forward> {
+        if let Some(logits) = self.equipment.given.get(&format!("{name}/logits")) {
+            return Ok(Forward { logits: *logits, taps: Vec::new() });
+        }
+        let known = self.equipment.models.iter().find(|(model, _)| model.role == name).map(|(model, _)| model.clone());
+        let model = known.unwrap_or_else(|| {
+            let Equipment { prefix, float, models, .. } = &mut *self.equipment;
+            let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
+            models.push((model.clone(), learning));
+            model
+        });
+        model.record(tape, self.layout, input, Mode::Train, taps)
+    }
+
+    /// A scalar that follows the epochs.
+    pub fn scheduled(&mut self, tape: &mut Tape, name: &str, ramp: Ramp) -> ValueId {
+        let Equipment { prefix, float, ramps, .. } = &mut *self.equipment;
+        let full = format!("{RAMPS}{prefix}/{name}");
+        let known = ramps.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| {
+            let id = self.layout.declare(full, *float, []);
+            ramps.push((id, ramp));
+            id
+        });
+        tape.state(self.layout, id)
+    }
+
+    /// Lets a parameter of the student stay what a mentor's is.
+    pub fn keep_copy(&mut self, of_student: StateId, of_mentor: StateId) {
+        if !self.equipment.copies.contains(&(of_student, of_mentor)) {
+            self.equipment.copies.push((of_student, of_mentor));
+        }
+    }
+}

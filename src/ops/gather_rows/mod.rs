@@ -1,0 +1,125 @@
+//! Rows of a table by their numbers: `y[i] = table[indices[i]]`, and writing rows back: `table[indices[i]] = rows[i]`, how a
+//! memory bank is read and updated.
+//!
+//! The gradient of the table adds the upstream rows of every index to its row, in the order of the indices. An index that is
+//! no row reads zeros and writes nowhere.
+
+pub(super) mod cases;
+mod cpu;
+
+use crate::error::{Error, Result};
+use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tensor::{DType, Shape};
+use crate::with_float;
+
+#[derive(Debug)]
+struct GatherRows;
+
+/// Inputs: upstream, indices.
+#[derive(Debug)]
+struct GatherRowsGradient;
+
+#[derive(Debug)]
+struct ScatterRows;
+
+impl Tape {
+    /// The rows of `table` (`[N, D]`) that `indices` (u32, up to three axes) names: `[.., D]`. Its gradient reads every index
+    /// once for each row of the table: meant for tables of some thousand rows; memory banks have none.
+    ///
+    /// # Errors
+    /// If shapes or types are others.
+    pub fn gather_rows(&mut self, table: ValueId, indices: ValueId) -> Result<ValueId> {
+        let (from, which) = (self.shape(table), self.shape(indices));
+        self.check_rows("gather_rows", table, indices)?;
+        let extents: Vec<usize> = which.extents().iter().copied().chain([from[1]]).collect();
+        let dtype = self.dtype(table);
+        Ok(self.record_one(GatherRows, &[table, indices], "rows", dtype, Shape::new(&extents)))
+    }
+
+    /// Writes `rows` (`[B, D]`) into `table` (state, `[N, D]`) at `indices` (u32 `[B]`). Where an index occurs more than once the
+    /// last of its rows stays.
+    ///
+    /// # Errors
+    /// If shapes or types are others, or `table` is no state.
+    pub fn scatter_rows(&mut self, indices: ValueId, rows: ValueId, table: ValueId) -> Result<()> {
+        self.check_rows("scatter_rows", table, indices)?;
+        let (shape, count) = (self.shape(rows), self.shape(indices));
+        if count.rank() != 1 || shape != Shape::from([count[0], self.shape(table)[1]]) {
+            let table = self.shape(table);
+            return Err(Error::request(format!("scatter_rows cannot write rows {shape} to {count} places of {table}")));
+        }
+        if self.dtype(rows) != self.dtype(table) || !self.is_state(table) {
+            let (rows, table) = (self.dtype(rows), self.value(table));
+            let message = format!("scatter_rows writes to state of the rows' type {rows}, not to {}", table.name);
+            return Err(Error::failed(message));
+        }
+        self.record_into(ScatterRows, &[indices, rows], &[table]);
+        Ok(())
+    }
+
+    fn check_rows(&self, op: &str, table: ValueId, indices: ValueId) -> Result<()> {
+        let (shape, which) = (self.shape(table), self.shape(indices));
+        let types = matches!(self.dtype(table), DType::F32 | DType::F64) && self.dtype(indices) == DType::U32;
+        if !types || shape.rank() != 2 || which.rank() > 3 || shape.count() == 0 || which.count() == 0 {
+            let (table, indices) = (self.dtype(table), self.dtype(indices));
+            return Err(Error::request(format!("{op} takes no table {table} {shape} with indices {indices} {which}"))
+                .help("expected a table [N, D] of float32 or float64 and indices u32 of at most three axes"));
+        }
+        Ok(())
+    }
+}
+
+impl Operation for GatherRows {
+    fn name(&self) -> &'static str {
+        "gather_rows"
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        node: &Node,
+        upstream: &[Option<ValueId>],
+        wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        let (Some(upstream), true) = (upstream[0], wanted[0]) else { return Ok(vec![None; 2]) };
+        let (dtype, shape) = (tape.dtype(upstream), tape.shape(node.inputs[0]));
+        let made = tape.record_one(GatherRowsGradient, &[upstream, node.inputs[1]], "d_table", dtype, shape);
+        Ok(vec![Some(made), None])
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let width = frame.output_shape(0).channels();
+            cpu::gather(width, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
+        });
+    }
+}
+
+impl Operation for GatherRowsGradient {
+    fn name(&self) -> &'static str {
+        "gather_rows gradient"
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let width = frame.output_shape(0).channels();
+            cpu::gradient(width, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
+        });
+    }
+}
+
+impl Operation for ScatterRows {
+    fn name(&self) -> &'static str {
+        "scatter_rows"
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => {
+            let width = frame.output_shape(0).channels();
+            cpu::scatter(width, frame.input::<u32>(0), frame.input::<T>(1), frame.output::<T>(0));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Maps of another size, as PyTorch's `interpolate`: an output takes the input it lies in (`nearest`: input `floor(i h / h')`),
+//! or the mean of the four around it, weighted by distance between the pixels' centres (`bilinear`, `align_corners=False`).
+//!
+//! Positions are computed in whole numbers. PyTorch computes them in float32, whose rounding moves a position that falls on a
+//! pixel's edge to the one before for some odd ratios; for whole ratios, up or down, both agree.
+
+mod axis;
+pub(super) mod cases;
+mod cpu;
+
+use crate::error::{Error, Result};
+use crate::ops::avg_pool::images;
+use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tensor::{DType, Shape};
+use crate::with_float;
+use axis::Axis;
+
+/// What an output is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Nearest,
+    Bilinear,
+}
+
+/// From `input` `[N, H, W, C]` to `output` `[N, H', W', C]`.
+#[derive(Clone, Copy, Debug)]
+struct Resize {
+    mode: Mode,
+    input: Shape,
+    output: Shape,
+}
+
+impl Resize {
+    /// Rows and columns.
+    fn axes(&self) -> [Axis; 2] {
+        [1, 2].map(|axis| Axis { mode: self.mode, input: self.input[axis], output: self.output[axis] })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ResizeGradient(Resize);
+
+impl Tape {
+    /// `x` (`[N, H, W, C]`) at `height` by `width`: every pixel is the one of `x` that it lies in.
+    ///
+    /// # Errors
+    /// If `x` is no batch of images of float32 or float64, or the result has no extent.
+    pub fn resize_nearest(&mut self, x: ValueId, height: usize, width: usize) -> Result<ValueId> {
+        self.resize(x, height, width, Mode::Nearest)
+    }
+
+    /// `x` (`[N, H, W, C]`) at `height` by `width`, interpolated between pixels (`align_corners=False`).
+    ///
+    /// # Errors
+    /// As [`Tape::resize_nearest`].
+    pub fn resize_bilinear(&mut self, x: ValueId, height: usize, width: usize) -> Result<ValueId> {
+        self.resize(x, height, width, Mode::Bilinear)
+    }
+
+    fn resize(&mut self, x: ValueId, height: usize, width: usize, mode: Mode) -> Result<ValueId> {
+        let (dtype, input) = (self.dtype(x), images(self, x, "resize")?);
+        if !matches!(dtype, DType::F32 | DType::F64) {
+            return Err(Error::request(format!("resize takes float32 or float64, not {dtype}"))
+                .help("activations in bf16 are cast to the tape's float first"));
+        }
+        let output = Shape::from([input[0], height, width, input[3]]);
+        if height == 0 || width == 0 || u32::try_from(output.count()).is_err() {
+            return Err(Error::request(format!("cannot resize {input} to {height} x {width}")));
+        }
+        if [height, width] == [input[1], input[2]] {
+            return Ok(x);
+        }
+        Ok(self.record_one(Resize { mode, input, output }, &[x], "resized", dtype, output))
+    }
+}
+
+impl Operation for Resize {
+    fn name(&self) -> &'static str {
+        "resize"
+    }
+
+    fn gradient(
+        &self,
+        tape: &mut Tape,
+        _node: &Node,
+        upstream: &[Option<ValueId>],
+        _wanted: &[bool],
+    ) -> Result<Vec<Option<ValueId>>> {
+        let Some(upstream) = upstream[0] else { return Ok(vec![None]) };
+        let dtype = tape.dtype(upstream);
+        Ok(vec![Some(tape.record_one(ResizeGradient(*self), &[upstream], "d_resized", dtype, self.input))])
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => cpu::resize(self, frame.input::<T>(0), frame.output::<T>(0)));
+    }
+}
+
+impl Operation for ResizeGradient {
+    fn name(&self) -> &'static str {
+        "resize gradient"
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        with_float!(frame.output_dtype(0), T => cpu::gradient(&self.0, frame.input::<T>(0), frame.output::<T>(0)));
+    }
+}
+
+#[cfg(test)]
+mod tests;
