@@ -20,7 +20,7 @@ use crate::ops::workloads::{COUNTED_BATCH, workloads};
 pub const MOST_MOVED: f64 = 1.15;
 
 /// Kernels that are bound by memory and do not keep to [`MOST_MOVED`] in one respect, and why.
-const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
+const EXCEPTIONS: [(&[&str], Moved, &str); 7] = [
     (&["batch_f32", "batch_bf16"], Moved::Requests, "bytes are read one by one, from rows that begin anywhere"),
     (
         &["avg_pool_f32", "avg_pool_bf16", "avg_pool_gradient_f32", "avg_pool_gradient_bf16"],
@@ -36,6 +36,21 @@ const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
         &["channel_shuffle_f32", "channel_shuffle_bf16"],
         Moved::Requests,
         "single elements are gathered; their neighbours go with the next request",
+    ),
+    (
+        &["gather_channels_f32", "gather_channels_backward_f32"],
+        Moved::Requests,
+        "single elements are gathered; their neighbours go with the next request",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Requests,
+        "windows overlap: what neighbours share comes from the first cache",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Blocks,
+        "windows overlap: what blocks share comes from the second cache",
     ),
 ];
 
@@ -67,14 +82,20 @@ impl Class {
     /// The class of a kernel.
     pub fn of(kernel: &str) -> Self {
         // A second pass over partial gradients moves memory only.
-        const SMALL: [&str; 10] = [
+        const SMALL: [&str; 16] = [
+            "adam_step",
+            "affine_grid_",
             "batch_norm_combine",
             "batch_norm_gradient_combine",
+            "box_mask_",
             "classroom_",
             "clock_",
             "cross_entropy_",
+            "gather_channels_sort_",
             "kl_divergence_",
             "loss_",
+            "peak_areas_",
+            "random_permutation_",
             "softmax_",
             "log_softmax_",
             "evaluate_",

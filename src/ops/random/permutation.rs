@@ -37,12 +37,14 @@ impl Operation for RandomPermutation {
 
     fn run(&self, frame: &Frame<'_>) {
         let number = frame.input::<u32>(0)[0];
-        let keys: &mut [u64] = bytemuck::cast_slice_mut(frame.workspace::<f64>());
+        let out = frame.output::<u32>(0);
+        // A workspace may be longer than it was asked for.
+        let keys: &mut [u64] = &mut bytemuck::cast_slice_mut(frame.workspace::<f64>())[..out.len()];
         for (index, key) in (0u64..).zip(keys.iter_mut()) {
             *key = u64::from(self.source.words(number, index)[0]) << 32 | index;
         }
         keys.sort_unstable();
-        frame.output::<u32>(0).iter_mut().zip(keys).for_each(|(out, key)| *out = *key as u32);
+        out.iter_mut().zip(keys).for_each(|(out, key)| *out = *key as u32);
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
