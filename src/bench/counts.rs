@@ -50,6 +50,20 @@ const EXCEPTIONS: [(&[&str], Moved, &str); 7] = [
     ),
     (&["resize_bilinear_f32"], Moved::Blocks, "a block makes two rows of pixels and reads three"),
     (&["gather_rows_gradient_f32"], Moved::Blocks, "every row of the table looks at all indices"),
+        &["gather_channels_f32", "gather_channels_backward_f32"],
+        Moved::Requests,
+        "single elements are gathered; their neighbours go with the next request",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Requests,
+        "windows overlap: what neighbours share comes from the first cache",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Blocks,
+        "windows overlap: what blocks share comes from the second cache",
+    ),
 ];
 
 /// What is compared with what it could be.
@@ -82,13 +96,20 @@ impl Class {
         // A second pass over partial gradients moves memory only.
         const SMALL: [&str; 11] = [
         const SMALL: [&str; 12] = [
+        const SMALL: [&str; 16] = [
+            "adam_step",
+            "affine_grid_",
             "batch_norm_combine",
             "batch_norm_gradient_combine",
+            "box_mask_",
             "classroom_",
             "clock_",
             "cross_entropy_",
+            "gather_channels_sort_",
             "kl_divergence_",
             "loss_",
+            "peak_areas_",
+            "random_permutation_",
             "softmax_",
             "log_softmax_",
             "evaluate_",
