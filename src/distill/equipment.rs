@@ -91,6 +91,17 @@ pub struct Piece {
     pub buffer: bool,
 }
 
+/// A constant that follows from a mentor's parameters, computed when those are known.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// Where it is.
+    to: StateId,
+    /// The parameters it follows from.
+    from: Vec<StateId>,
+    /// How.
+    how: fn(&[Vec<f64>]) -> Vec<f64>,
+}
+
 /// What a method owns.
 #[derive(Clone, Debug)]
 pub struct Equipment {
@@ -102,14 +113,18 @@ pub struct Equipment {
     pub pieces: Vec<Piece>,
     /// Numbers that follow the epochs.
     pub ramps: Vec<(StateId, Ramp)>,
+    /// Lists of the method's own making.
+    pub tables: Vec<(StateId, Vec<u32>)>,
+    /// What follows from a mentor's parameters.
+    pub derived: Vec<Derived>,
     /// Parameters of the student that stay as they start: copies of a mentor's.
     pub copies: Vec<(StateId, StateId)>,
     /// Values that a parity case gives in place of what would be recorded, by name.
     pub given: BTreeMap<String, ValueId>,
 }
 
-/// Under which the numbers stand that follow the epochs: no part of a checkpoint.
-const RAMPS: &str = "clock/";
+/// Under which stands what the host sets at the beginning of an epoch: no part of a checkpoint.
+const SET_BY_HOST: &str = "clock/";
 
 /// Tells what methods own from the models of a classroom, where weights are drawn.
 const PLACE: u32 = 1 << 20;
@@ -123,6 +138,8 @@ impl Equipment {
             models: Vec::new(),
             pieces: Vec::new(),
             ramps: Vec::new(),
+            tables: Vec::new(),
+            derived: Vec::new(),
             copies: Vec::new(),
             given: BTreeMap::new(),
         }
@@ -152,9 +169,22 @@ impl Equipment {
         }
     }
 
-    /// Sets the numbers that follow the epochs.
+    /// Sets the numbers that follow the epochs, and the lists that never change.
     pub fn enter(&self, state: &mut State, epoch: f64) {
+        self.tables.iter().for_each(|(id, list)| state.get_mut::<u32>(*id).copy_from_slice(list));
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
+    }
+
+    /// Sets what follows from the mentors' parameters, which are set.
+    pub fn derive(&self, state: &mut State) {
+        for (to, from) in &self.copies {
+            let values = state.to_f64(*from);
+            state.set_f64(*to, &values);
+        }
+        for Derived { to, from, how } in &self.derived {
+            let values: Vec<Vec<f64>> = from.iter().map(|id| state.to_f64(*id)).collect();
+            state.set_f64(*to, &how(&values));
+        }
     }
 
     /// Names and shapes of what [`Equipment::tensors`] tells.
@@ -282,25 +312,63 @@ impl Lesson<'_> {
         if let Some(logits) = self.equipment.given.get(&format!("{name}/logits")) {
             return Ok(Forward { logits: *logits, taps: Vec::new() });
         }
-        let known = self.equipment.models.iter().find(|(model, _)| model.role == name).map(|(model, _)| model.clone());
-        let model = known.unwrap_or_else(|| {
-            let Equipment { prefix, float, models, .. } = &mut *self.equipment;
-            let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
-            models.push((model.clone(), learning));
-            model
-        });
+        let model = self.equip(name, network, learning);
         model.record(tape, self.layout, input, Mode::Train, taps)
+    }
+
+    /// The model of the method's own called `name`, declared where it is not known yet.
+    pub(super) fn equip(&mut self, name: &str, network: &Network, learning: Learning) -> Model {
+        if let Some((known, _)) = self.equipment.models.iter().find(|(model, _)| model.role == name) {
+            return known.clone();
+        }
+        let Equipment { prefix, float, models, .. } = &mut *self.equipment;
+        let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
+        models.push((model.clone(), learning));
+        model
     }
 
     /// A scalar that follows the epochs.
     pub fn scheduled(&mut self, tape: &mut Tape, name: &str, ramp: Ramp) -> ValueId {
         let Equipment { prefix, float, ramps, .. } = &mut *self.equipment;
-        let full = format!("{RAMPS}{prefix}/{name}");
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
         let known = ramps.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {
             let id = self.layout.declare(full, *float, []);
             ramps.push((id, ramp));
             id
+        });
+        tape.state(self.layout, id)
+    }
+
+    /// A list u32 `[list.len()]` of the method's own making, the same in every recording; no part of a checkpoint.
+    pub fn table(&mut self, tape: &mut Tape, name: &str, list: Vec<u32>) -> ValueId {
+        let Equipment { prefix, tables, .. } = &mut *self.equipment;
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
+        let known = tables.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| {
+            let id = self.layout.declare(full, DType::U32, [list.len()]);
+            tables.push((id, list));
+            id
+        });
+        tape.state(self.layout, id)
+    }
+
+    /// A constant of this shape that `how` computes from a mentor's parameters `from`; no part of a checkpoint.
+    pub fn derived(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        shape: impl Into<Shape>,
+        from: Vec<StateId>,
+        how: fn(&[Vec<f64>]) -> Vec<f64>,
+    ) -> ValueId {
+        let Equipment { prefix, float, derived, .. } = &mut *self.equipment;
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
+        let known = derived.iter().map(|one| one.to).find(|id| self.layout.entry(*id).name == full);
+        let id = known.unwrap_or_else(|| {
+            let to = self.layout.declare(full, *float, shape);
+            derived.push(Derived { to, from, how });
+            to
         });
         tape.state(self.layout, id)
     }

@@ -8,7 +8,7 @@ use super::{Answers, Case, CaseTensor};
 use crate::distill::{Classroom, Equipment, Hyperparameters, Lesson, MethodDescription, Pupil, Quantity};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
-use crate::nn::{Mode, Model};
+use crate::nn::{Mode, Model, ModelParameter};
 use crate::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
@@ -22,6 +22,7 @@ struct Optimizer {
 /// A recorded training step and what is read after each.
 struct Step {
     plan: Plan,
+    equipment: Equipment,
     loss: ValueId,
     temperatures: Vec<Quantity>,
     active: Vec<Quantity>,
@@ -68,6 +69,8 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     for (model, prefix) in frozen.iter().chain([&student]) {
         set_parameters(case, model, prefix, &mut state)?;
     }
+    step.equipment.initialise(&mut state, 1);
+    step.equipment.enter(&mut state, f64::from(u32::MAX));
     state.set_f64(rate, &[optimizer.rate]);
     let mut arena = Arena::on(processor, step.plan.bytes().max(eval.bytes()))?;
     let (mut losses, mut temperatures, mut active) = (Vec::new(), Vec::new(), Vec::new());
@@ -180,7 +183,9 @@ fn record_step(
         return Err(Error::request(message));
     }
 
-    let trainable: Vec<_> = student.parameters.iter().filter(|parameter| parameter.spec.trainable).collect();
+    let copied = |id: StateId| equipment.copies.iter().any(|(copy, _)| *copy == id);
+    let learns = |one: &&ModelParameter| one.spec.trainable && !copied(one.value);
+    let trainable: Vec<_> = student.parameters.iter().filter(learns).collect();
     let weights: Vec<ValueId> = trainable.iter().map(|parameter| tape.state(layout, parameter.value)).collect();
     let one = tape.fill([], 1.0);
     let gradients = tape.backward(&[(taught.loss, one)], &weights)?;
@@ -207,7 +212,7 @@ fn record_step(
             tape.keep(*value);
         }
     }
-    Ok(Step { plan: Plan::on(processor, tape, layout)?, loss: taught.loss, temperatures, active })
+    Ok(Step { plan: Plan::on(processor, tape, layout)?, equipment, loss: taught.loss, temperatures, active })
 }
 
 impl Step {

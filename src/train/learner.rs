@@ -196,7 +196,7 @@ impl Learner {
             };
             self.record_update(tape, layout, update, &own, watch)?;
         }
-        Ok(())
+        taught.writes.iter().try_for_each(|write| tape.scatter_rows(write.indices, write.rows, write.table))
     }
 
     /// The update of what a method trains otherwise than with the student.
