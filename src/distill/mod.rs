@@ -9,6 +9,7 @@ mod counts;
 mod description;
 mod equipment;
 mod lesson;
+mod logits;
 mod mixture;
 mod taught;
 
@@ -19,13 +20,21 @@ pub mod relations;
 
 pub mod amtml;
 pub mod at;
+pub mod avg_kd;
 pub mod ca_mkd;
 pub mod classroomkd;
 pub mod crd;
 pub mod cross_entropy;
+pub mod dgkd;
+pub mod dist;
+pub mod dkd;
 pub mod dml;
+pub mod dtkd;
+pub mod eb_kd;
 pub mod fitnet;
 pub mod kd;
+pub mod logit_std;
+pub mod mlkd;
 pub mod nst;
 pub mod ofd;
 pub mod one;
@@ -48,19 +57,31 @@ pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 pub const METHODS: &[&MethodDescription] = &[
     &cross_entropy::DESCRIPTION,
     &kd::DESCRIPTION,
-    &classroomkd::DESCRIPTION,
-    &amtml::DESCRIPTION,
-    &takd::DESCRIPTION,
+    &dkd::DESCRIPTION,
+    &dist::DESCRIPTION,
+    &dtkd::DESCRIPTION,
+    &logit_std::DESCRIPTION,
+    &mlkd::DESCRIPTION,
     &fitnet::DESCRIPTION,
     &at::DESCRIPTION,
     &sp::DESCRIPTION,
-    &pkt::DESCRIPTION,
-    &nst::DESCRIPTION,
-    &vid::DESCRIPTION,
     &rkd::DESCRIPTION,
+    &pkt::DESCRIPTION,
+    &vid::DESCRIPTION,
+    &nst::DESCRIPTION,
+    &ofd::DESCRIPTION,
+    &crd::DESCRIPTION,
+    &review_kd::DESCRIPTION,
+    &sim_kd::DESCRIPTION,
+    &avg_kd::DESCRIPTION,
     &ca_mkd::DESCRIPTION,
+    &eb_kd::DESCRIPTION,
+    &takd::DESCRIPTION,
+    &dgkd::DESCRIPTION,
     &dml::DESCRIPTION,
     &one::DESCRIPTION,
+    &classroomkd::DESCRIPTION,
+    &amtml::DESCRIPTION,
 ];
 
 /// The method called `name`.
