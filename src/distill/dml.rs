@@ -10,7 +10,7 @@
 //! AAAI 2020) compare with: `L_i = CE(z_i, y) + T^2 KL(softmax(m_i / T) || softmax(z_i / T))`, m_i the mean of the others'
 //! logits, T = 3; `constant_targets = false` lets gradients flow through m_i as their code does.
 
-use super::mixture::divergence;
+use super::logits::divergences;
 use super::{
     Classroom, Hyperparameter, Hyperparameters, Kind, Learning, Lesson, MethodDescription, Taps, Taught, Term,
 };
@@ -140,10 +140,8 @@ fn imitation(
         let constant = tape.detach(mean);
         return tape.kl_divergence(own, constant, temperature);
     }
-    let log_q = tape.log_softmax(own, temperature)?;
-    let log_p = tape.log_softmax(mean, temperature)?;
-    let divergence = divergence(tape, log_q, log_p)?;
-    Ok(tape.scale(divergence, temperature * temperature))
+    let divergences = divergences(tape, own, mean, temperature)?;
+    tape.average(divergences)
 }
 
 #[cfg(test)]

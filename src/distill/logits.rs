@@ -1,5 +1,5 @@
-//! What methods on logits share: divergences of single images, where each has a weight or a temperature of its own, and
-//! schedules.
+//! What methods on logits share: divergences of single images, where each has a weight or a temperature of its own,
+//! mixtures, and schedules.
 
 use super::{Lesson, Ramp};
 use crate::error::{Error, Result};
@@ -23,6 +23,21 @@ pub(super) fn divergences_of(tape: &mut Tape, log_q: ValueId, log_p: ValueId) ->
     let logarithms = tape.subtract(log_p, log_q)?;
     let parts = tape.multiply(p, logarithms)?;
     tape.sum(parts, &[1])
+}
+
+/// `sum_k weights[.., k] values[k]` of every row: `weights` `[B, K]` and K `values` `[B, C]` to `[B, C]`.
+///
+/// # Errors
+/// If the shapes do not fit.
+pub(super) fn mixture(tape: &mut Tape, weights: ValueId, values: &[ValueId]) -> Result<ValueId> {
+    let shape = tape.shape(values[0]);
+    let (batch, classes) = (shape[0], shape.channels());
+    let all = tape.concat(values)?; // [B, K C]
+    let all = tape.view(all, [batch, values.len(), classes])?;
+    let weights = tape.view(weights, [batch, values.len(), 1])?;
+    let weighted = tape.multiply(weights, all)?;
+    let sum = tape.sum(weighted, &[1])?;
+    tape.view(sum, [batch, classes])
 }
 
 /// `min((epoch + 1) / epochs, 1) value`, with epochs counted from 0: how a loss is warmed up.

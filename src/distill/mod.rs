@@ -10,7 +10,6 @@ mod description;
 mod equipment;
 mod lesson;
 mod logits;
-mod mixture;
 mod taught;
 
 pub mod adapters;

@@ -12,7 +12,7 @@
 //! their logarithm, which is taken exactly here.)
 
 use super::adapters::{Chain, map_of};
-use super::mixture::mixture;
+use super::logits::mixture;
 use super::{
     Classroom, Hyperparameter, Hyperparameters, Kind, Learning, Lesson, MethodDescription, Ramp, Taps, Taught, Term,
     features,
@@ -102,7 +102,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     }
     let divergence = tape.weighted_sum(&divergences)?;
     let rate = lesson.scheduled(tape, "rampup", Ramp::Sigmoid { epochs: values.epochs("rampup_epochs") });
-    let imitation = tape.scale_by(divergence, rate)?;
+    let imitation = tape.multiply(divergence, rate)?;
     terms.push(Term::scalar("divergence", imitation));
     labels.push((1.0, imitation));
     let details = vec![("gate", weights), ("logits/ensemble", ensemble)];

@@ -21,7 +21,7 @@
 mod adapter;
 mod hints;
 
-use super::mixture::{divergence, mixture};
+use super::logits::{divergences_of, mixture};
 use super::relations::Relations;
 use super::{
     Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity,
@@ -187,7 +187,7 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let (temperature, alpha) = (values.number("temperature"), values.number("alpha"));
     let first_stage = lesson.phase == 0;
-    let teachers: Vec<Pupil> = lesson.teachers().iter().chain(lesson.peers()).cloned().collect();
+    let teachers: Vec<Pupil> = lesson.classmates().cloned().collect();
     let shape = tape.shape(lesson.student.logits);
     let (batch, classes) = (shape[0], shape.channels());
 
@@ -206,7 +206,8 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let log_q = tape.log_softmax(lesson.student.logits, temperature)?;
     let bounded = tape.at_least(target, LEAST)?;
     let log_target = tape.log(bounded)?;
-    let divergence = divergence(tape, log_q, log_target)?;
+    let divergences = divergences_of(tape, log_q, log_target)?;
+    let divergence = tape.average(divergences)?;
     let per_class = if values.choice("kl_reduction") == "mean" { classes as f64 } else { 1.0 };
     let imitation = tape.scale(divergence, 2.0 * alpha * temperature * temperature / per_class);
     let output = if values.flag("tempered_student") { log_q } else { lesson.student.logits };
