@@ -91,6 +91,17 @@ pub struct Piece {
     pub buffer: bool,
 }
 
+/// A constant that follows from a mentor's parameters, computed when those are known.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// Where it is.
+    to: StateId,
+    /// The parameters it follows from.
+    from: Vec<StateId>,
+    /// How.
+    how: fn(&[Vec<f64>]) -> Vec<f64>,
+}
+
 /// What a method owns.
 #[derive(Clone, Debug)]
 pub struct Equipment {
@@ -104,6 +115,8 @@ pub struct Equipment {
     pub ramps: Vec<(StateId, Ramp)>,
     /// Lists of the method's own making.
     pub tables: Vec<(StateId, Vec<u32>)>,
+    /// What follows from a mentor's parameters.
+    pub derived: Vec<Derived>,
     /// Parameters of the student that stay as they start: copies of a mentor's.
     pub copies: Vec<(StateId, StateId)>,
     /// Values that a parity case gives in place of what would be recorded, by name.
@@ -126,6 +139,7 @@ impl Equipment {
             pieces: Vec::new(),
             ramps: Vec::new(),
             tables: Vec::new(),
+            derived: Vec::new(),
             copies: Vec::new(),
             given: BTreeMap::new(),
         }
@@ -159,6 +173,18 @@ impl Equipment {
     pub fn enter(&self, state: &mut State, epoch: f64) {
         self.tables.iter().for_each(|(id, list)| state.get_mut::<u32>(*id).copy_from_slice(list));
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
+    }
+
+    /// Sets what follows from the mentors' parameters, which are set.
+    pub fn derive(&self, state: &mut State) {
+        for (to, from) in &self.copies {
+            let values = state.to_f64(*from);
+            state.set_f64(*to, &values);
+        }
+        for Derived { to, from, how } in &self.derived {
+            let values: Vec<Vec<f64>> = from.iter().map(|id| state.to_f64(*id)).collect();
+            state.set_f64(*to, &how(&values));
+        }
     }
 
     /// Names and shapes of what [`Equipment::tensors`] tells.
@@ -323,6 +349,26 @@ impl Lesson<'_> {
             let id = self.layout.declare(full, DType::U32, [list.len()]);
             tables.push((id, list));
             id
+        });
+        tape.state(self.layout, id)
+    }
+
+    /// A constant of this shape that `how` computes from a mentor's parameters `from`; no part of a checkpoint.
+    pub fn derived(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        shape: impl Into<Shape>,
+        from: Vec<StateId>,
+        how: fn(&[Vec<f64>]) -> Vec<f64>,
+    ) -> ValueId {
+        let Equipment { prefix, float, derived, .. } = &mut *self.equipment;
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
+        let known = derived.iter().map(|one| one.to).find(|id| self.layout.entry(*id).name == full);
+        let id = known.unwrap_or_else(|| {
+            let to = self.layout.declare(full, *float, shape);
+            derived.push(Derived { to, from, how });
+            to
         });
         tape.state(self.layout, id)
     }

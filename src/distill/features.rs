@@ -41,6 +41,17 @@ pub fn preact(network: &Network) -> Result<Vec<String>> {
     Inventory::of(network).preact()
 }
 
+/// The feature `name` alone.
+///
+/// # Errors
+/// If the net has none of that name.
+pub fn named(network: &Network, name: &str) -> Result<Vec<String>> {
+    match network.tap(name) {
+        Some(_) => Ok(vec![name.to_string()]),
+        None => Err(Inventory::of(network).lacks(&format!("feature `{name}`"))),
+    }
+}
+
 /// The map whose average over all positions is what the classifier reads, and whether it is rectified first: the last map,
 /// or where the net normalises that before it pools, its normalised variant and `true`.
 ///

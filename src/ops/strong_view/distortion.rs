@@ -140,7 +140,7 @@ impl Pixels<'_> {
                 inverted.for_each(|byte| *byte = 255 - *byte);
             }
             Kind::Sharpness => self.sharpen(factor),
-            Kind::Rotate => self.shift(rotations[draw.level as usize * ANGLES >> 16]),
+            Kind::Rotate => self.shift(rotations[(draw.level as usize * ANGLES) >> 16]),
             Kind::ShearX => self.shift([ONE, shear, half + ((shear + 1) >> 1), 0, ONE, half]),
             Kind::ShearY => self.shift([ONE, 0, half, shear, ONE, half + ((shear + 1) >> 1)]),
             Kind::TranslateX => self.shift([ONE, 0, half + around_zero(self.width), 0, ONE, half]),
