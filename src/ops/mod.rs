@@ -4,7 +4,10 @@
 //! Activations are `[N, H, W, C]`: a matrix of `N * H * W` rows and `C` channels.
 
 pub mod accumulate;
+pub mod adam;
 pub mod add;
+pub mod affine_grid;
+pub mod areas;
 pub mod avg_pool;
 pub mod batch;
 pub mod batch_norm;
@@ -22,7 +25,9 @@ pub mod cross_entropy;
 mod distribution;
 pub mod evaluate;
 pub mod fill;
+pub mod gather_channels;
 pub mod gather_rows;
+pub mod grid_sample;
 pub mod kl_divergence;
 pub mod linear;
 pub mod map;
@@ -31,11 +36,13 @@ pub mod max_pool;
 pub mod median;
 pub mod one_hot;
 mod operand;
+mod operands;
 pub mod option_a_shortcut;
 mod packs;
 pub mod parallel;
 pub mod permute;
 mod pooling;
+pub mod random;
 pub mod reduce;
 pub mod relu;
 pub mod resize;

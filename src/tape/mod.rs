@@ -189,7 +189,6 @@ impl Tape {
     ///
     /// # Errors
     /// If [`Tape::set_randomness`] was not called.
-    #[allow(dead_code)] // Taken away with the first operation that draws.
     pub(crate) fn next_draw(&mut self) -> Result<(Randomness, u32)> {
         let known =
             self.randomness.as_mut().ok_or_else(|| Error::failed("this tape has no source of random numbers"))?;

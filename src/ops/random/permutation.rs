@@ -1,0 +1,48 @@
+//! The numbers `0..count` in a random order: sorted by keys, the first 64 bits of Philox at (step and draw, element); equal
+//! keys keep their order. A GPU counts for each element how many stand before it.
+
+use super::Source;
+use crate::error::{Error, Result};
+use crate::tape::{Frame, Operation, Signature, Tape, ValueId};
+use crate::tensor::{DType, Shape};
+
+#[derive(Debug)]
+pub(super) struct RandomPermutation {
+    pub(super) source: Source,
+}
+
+impl Tape {
+    /// The numbers `0..count` in a random order, u32 `[count]`: another with each replay. For channels and images, not for
+    /// data sets: a GPU compares each with each.
+    ///
+    /// # Errors
+    /// If the tape has no source of random numbers ([`Tape::set_randomness`]), or there is nothing to order.
+    pub fn random_permutation(&mut self, count: usize) -> Result<ValueId> {
+        if count == 0 || u32::try_from(count).is_err() {
+            return Err(Error::request(format!("cannot bring {count} numbers into a random order")));
+        }
+        let (source, number) = self.source()?;
+        Ok(self.record_one(RandomPermutation { source }, &[number], "permutation", DType::U32, Shape::from([count])))
+    }
+}
+
+impl Operation for RandomPermutation {
+    fn name(&self) -> &'static str {
+        "random_permutation"
+    }
+
+    fn workspace(&self, signature: &Signature) -> usize {
+        8 * signature.outputs[0].1.count()
+    }
+
+    fn run(&self, frame: &Frame<'_>) {
+        let number = frame.input::<u32>(0)[0];
+        let keys: &mut [u64] = bytemuck::cast_slice_mut(frame.workspace::<f64>());
+        let out = frame.output::<u32>(0);
+        for (index, (key, out)) in (0..).zip(keys.iter_mut().zip(&mut *out)) {
+            let [high, low, ..] = self.source.words(number, u64::from(index));
+            (*key, *out) = (u64::from(high) << 32 | u64::from(low), index);
+        }
+        out.sort_unstable_by_key(|index| (keys[*index as usize], *index));
+    }
+}
