@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::lesson::Lesson;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Distribution, Forward, Mode, Model, Network};
 use crate::random::{Philox, Stream};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
@@ -102,13 +102,15 @@ pub struct Equipment {
     pub pieces: Vec<Piece>,
     /// Numbers that follow the epochs.
     pub ramps: Vec<(StateId, Ramp)>,
+    /// Tables that never change, and state that nobody reads: [`Lesson::constant`], [`Lesson::scratch`].
+    pub tables: Vec<(String, StateId, Vec<f64>)>,
     /// Parameters of the student that stay as they start: copies of a mentor's.
     pub copies: Vec<(StateId, StateId)>,
     /// Values that a parity case gives in place of what would be recorded, by name.
     pub given: BTreeMap<String, ValueId>,
 }
 
-/// Under which the numbers stand that follow the epochs: no part of a checkpoint.
+/// Under which the numbers stand that follow the epochs, and tables: no part of a checkpoint.
 const RAMPS: &str = "clock/";
 
 /// Tells what methods own from the models of a classroom, where weights are drawn.
@@ -123,6 +125,7 @@ impl Equipment {
             models: Vec::new(),
             pieces: Vec::new(),
             ramps: Vec::new(),
+            tables: Vec::new(),
             copies: Vec::new(),
             given: BTreeMap::new(),
         }
@@ -152,9 +155,28 @@ impl Equipment {
         }
     }
 
-    /// Sets the numbers that follow the epochs.
+    /// Sets the numbers that follow the epochs, and the tables.
     pub fn enter(&self, state: &mut State, epoch: f64) {
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
+        for (_, id, values) in &self.tables {
+            match state.layout().entry(*id).dtype {
+                DType::U32 => {
+                    let whole: Vec<u32> = values.iter().map(|x| *x as u32).collect();
+                    state.get_mut::<u32>(*id).copy_from_slice(&whole);
+                }
+                _ => state.set_f64(*id, values),
+            }
+        }
+    }
+
+    /// The table called `name`, declared where it is not known yet.
+    fn table(&mut self, layout: &mut StateLayout, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> StateId {
+        if let Some((_, known, _)) = self.tables.iter().find(|(known, ..)| known == name) {
+            return *known;
+        }
+        let id = layout.declare(format!("{RAMPS}{}/{name}", self.prefix), dtype, shape);
+        self.tables.push((name.into(), id, values));
+        id
     }
 
     /// Names and shapes of what [`Equipment::tensors`] tells.
@@ -197,9 +219,10 @@ impl Equipment {
         }
         for piece in self.pieces.iter().filter(|piece| !piece.buffer) {
             let count = state.layout().entry(piece.value).shape.count();
-            let values = tensors.get(&piece.name).filter(|values| values.len() == count).ok_or_else(|| {
-                crate::error::Error::request(format!("the method's weights: {} does not fit", piece.name))
-            })?;
+            let values = tensors
+                .get(&piece.name)
+                .filter(|values| values.len() == count)
+                .ok_or_else(|| Error::request(format!("the method's weights: {} does not fit", piece.name)))?;
             state.set_f64(piece.value, &values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
         }
         Ok(())
@@ -302,6 +325,33 @@ impl Lesson<'_> {
             ramps.push((id, ramp));
             id
         });
+        tape.state(self.layout, id)
+    }
+
+    /// A table of numbers that never change, in the tape's float type or u32; `name` is unique within the method.
+    ///
+    /// # Errors
+    /// If there are more or fewer values than the shape has.
+    pub fn constant(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        values: Vec<f64>,
+    ) -> Result<ValueId> {
+        let shape = shape.into();
+        if values.len() != shape.count() {
+            return Err(Error::failed(format!("the table {name} of shape {shape} comes with {} values", values.len())));
+        }
+        let id = self.equipment.table(self.layout, name, dtype, shape, values);
+        Ok(tape.state(self.layout, id))
+    }
+
+    /// State of the tape's float type that is written and never read: where running statistics go that are not to move.
+    pub fn scratch(&mut self, tape: &mut Tape, name: &str, shape: Shape) -> ValueId {
+        let float = self.equipment.float;
+        let id = self.equipment.table(self.layout, name, float, shape, vec![0.0; shape.count()]);
         tape.state(self.layout, id)
     }
 
