@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kd_engine::nn::{self, LayerKind, Network, Role, zoo};
+use kd_engine::nn::{self, Layer, LayerKind, Network, Role, zoo};
 
 type StateDicts = BTreeMap<String, Vec<(String, Vec<usize>)>>;
 
@@ -37,7 +37,7 @@ const TABLE: [(&str, usize, &str); 26] = [
 ];
 
 /// Name and parameters for 10, 100 and 200 classes of the nets of AMTML-KD.
-const OPTION_A: [(&str, [usize; 3]); 8] = [
+const AMTML: [(&str, [usize; 3]); 11] = [
     ("amtml_resnet8", [68_050, 71_020, 74_320]),
     ("amtml_resnet15", [116_882, 119_852, 123_152]),
     ("amtml_resnet16", [151_634, 154_604, 157_904]),
@@ -46,6 +46,9 @@ const OPTION_A: [(&str, [usize; 3]); 8] = [
     ("amtml_resnet44", [658_586, 664_436, 670_936]),
     ("amtml_resnet56", [853_018, 858_868, 865_368]),
     ("amtml_resnet110", [1_727_962, 1_733_812, 1_740_312]),
+    ("amtml_vgg19", [38_958_922, 39_327_652, 39_737_352]),
+    ("amtml_densenet121", [6_956_298, 7_048_548, 7_151_048]),
+    ("amtml_mynet", [141_870, 149_520, 158_020]),
 ];
 
 fn cifar(name: &str) -> Network {
@@ -55,7 +58,7 @@ fn cifar(name: &str) -> Network {
 #[test]
 fn the_zoo_has_every_net_of_the_tables_and_no_other() {
     let mut expected: Vec<&str> =
-        TABLE.iter().map(|(name, ..)| *name).chain(OPTION_A.iter().map(|(name, _)| *name)).collect();
+        TABLE.iter().map(|(name, ..)| *name).chain(AMTML.iter().map(|(name, _)| *name)).collect();
     let mut found = zoo::names();
     expected.sort_unstable();
     found.sort_unstable();
@@ -83,7 +86,7 @@ fn parameters_and_multiply_adds_equal_the_tables() {
         let decimals = millions.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         assert_eq!(format!("{:.decimals$}", network.macs() as f64 / 1e6), millions, "{name}");
     }
-    for (name, counts) in OPTION_A {
+    for (name, counts) in AMTML {
         for (classes, count) in [10, 100, 200].into_iter().zip(counts) {
             let network = nn::build(name, classes, 3, 32, 32).unwrap();
             assert_eq!(network.parameter_count(), count, "{name} for {classes} classes");
@@ -99,6 +102,35 @@ fn option_a_nets_are_named_as_the_resnets_without_downsample() {
         expected.retain(|name| !name.contains("downsample"));
         assert_eq!(names(format!("amtml_resnet{depth}")), expected);
     }
+}
+
+/// As in the release of AMTML-KD, whose layers these are called after.
+#[test]
+fn amtml_nets_have_pytorchs_names() {
+    let shape = |model: &str, name: &str| {
+        let found = cifar(model).parameters().into_iter().find(|one| one.name == name);
+        found.unwrap_or_else(|| panic!("{model} has no {name}")).shape
+    };
+    assert_eq!(shape("amtml_vgg19", "features.0.weight"), [64, 3, 3, 3]);
+    assert_eq!(shape("amtml_vgg19", "features.24.bias"), [256]);
+    assert_eq!(shape("amtml_vgg19", "features.50.running_var"), [512]);
+    assert_eq!(shape("amtml_vgg19", "classifier.0.weight"), [4096, 512]);
+    assert_eq!(shape("amtml_vgg19", "classifier.3.weight"), [4096, 4096]);
+    assert_eq!(shape("amtml_vgg19", "classifier.6.bias"), [100]);
+    assert_eq!(shape("amtml_densenet121", "dense1.5.conv1.weight"), [128, 224, 1, 1]);
+    assert_eq!(shape("amtml_densenet121", "trans3.bn.weight"), [1024]);
+    assert_eq!(shape("amtml_densenet121", "dense4.15.conv2.weight"), [32, 128, 3, 3]);
+    assert_eq!(shape("amtml_densenet121", "bn.running_mean"), [1024]);
+    assert_eq!(shape("amtml_densenet121", "linear.weight"), [100, 1024]);
+    assert_eq!(shape("amtml_mynet", "conv3.weight"), [64, 32, 5, 5]);
+    assert_eq!(shape("amtml_mynet", "fc1.weight"), [120, 400]);
+    assert_eq!(shape("amtml_mynet", "fc3.weight"), [100, 84]);
+    let kinds = |model: &str, wanted: fn(&LayerKind) -> bool| {
+        cifar(model).nodes.iter().filter(|layer| wanted(&layer.kind)).count()
+    };
+    assert_eq!(kinds("amtml_vgg19", |kind| *kind == LayerKind::Dropout { probability: 0.5 }), 2);
+    assert_eq!(kinds("amtml_vgg19", |kind| matches!(kind, LayerKind::MaxPool { .. })), 5);
+    assert_eq!(kinds("amtml_mynet", |kind| matches!(kind, LayerKind::AdaptiveAvgPool { .. })), 0);
 }
 
 /// The features that distillation code uses, `[H, W, C]`, at 32x32.
@@ -158,6 +190,29 @@ fn taps_have_the_documented_shapes() {
         }
         cases.push((name, taps));
     }
+    let mut taps = vec![("f0", [32, 32, 64]), ("f5", [1, 1, 512])];
+    for (index, shape) in [[16, 16, 128], [8, 8, 256], [4, 4, 512], [2, 2, 512]].into_iter().enumerate() {
+        taps.push((["f1", "f2", "f3", "f4"][index], shape));
+        taps.push((["f1pre", "f2pre", "f3pre", "f4pre"][index], shape));
+    }
+    cases.push(("amtml_vgg19", taps));
+    cases.push((
+        "amtml_densenet121",
+        vec![
+            ("f0", [32, 32, 64]),
+            ("f1", [16, 16, 128]),
+            ("f2", [8, 8, 256]),
+            ("f3", [4, 4, 512]),
+            ("f4", [4, 4, 1024]),
+            ("f5", [1, 1, 1024]),
+        ],
+    ));
+    let mut taps = vec![("f0", [28, 28, 16]), ("f4", [1, 1, 400])];
+    for (index, shape) in [[28, 28, 32], [10, 10, 64], [10, 10, 16]].into_iter().enumerate() {
+        taps.push((["f1", "f2", "f3"][index], shape));
+        taps.push((["f1pre", "f2pre", "f3pre"][index], shape));
+    }
+    cases.push(("amtml_mynet", taps));
     for (name, mut expected) in cases {
         let network = cifar(name);
         let found: Vec<_> = network.tap_shapes().collect();
@@ -172,10 +227,15 @@ fn taps_sit_where_distillation_code_takes_them() {
         let network = cifar(&name);
         let kind = |tap: &str| &network.nodes[network.tap(tap).unwrap()].kind;
         let last = network.taps.iter().filter(|(tap, _)| !tap.ends_with("pre")).count() - 1;
-        assert_eq!(*kind(&format!("f{last}")), LayerKind::GlobalAvgPool, "{name}");
-        assert_eq!(network.nodes[network.logits].inputs, [network.tap(&format!("f{last}")).unwrap()], "{name}");
+        let pooled = if name == "amtml_mynet" { LayerKind::Flatten } else { LayerKind::GlobalAvgPool };
+        assert_eq!(*kind(&format!("f{last}")), pooled, "{name}");
+        let linear = |layer: &&Layer| matches!(layer.kind, LayerKind::Linear { .. });
+        let head: Vec<&Layer> = network.nodes.iter().filter(linear).collect();
+        assert_eq!(head.len(), if ["amtml_vgg19", "amtml_mynet"].contains(&name.as_str()) { 3 } else { 1 }, "{name}");
+        assert_eq!(head[0].inputs, [network.tap(&format!("f{last}")).unwrap()], "{name}");
+        assert_eq!(head[head.len() - 1], &network.nodes[network.logits], "{name}");
         let raw = name.starts_with("wrn");
-        assert_eq!(matches!(kind("f0"), LayerKind::Relu), !raw, "{name}");
+        assert_eq!(matches!(kind("f0"), LayerKind::Relu), !raw && name != "amtml_densenet121", "{name}");
         for (tap, node) in &network.taps {
             let layer = &network.nodes[*node];
             if let Some(after) = tap.strip_suffix("pre") {

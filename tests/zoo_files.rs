@@ -54,8 +54,10 @@ fn every_kind_of_layer_can_be_written() {
         { avg_pool = 2, count_include_pad = false },
         { conv_transpose = "t", out = 6, kernel = 4, stride = 2, padding = 1, bias = true },
         { option_a = 30, stride = 4 },
+        { dropout = 0.25 },
         { adaptive_avg_pool = 2 },
         { conv = "c", out = "channels", kernel = 2, padding = 0, groups = "channels" },
+        "flatten",
         { linear = "d", out = "classes", bias = false },"#;
     let file = write(folder.path(), &format!("[models]\nall = {{}}\n[network]\nlayers = [{layers}]"));
     let network = nn::build(&file, 3, 2, 32, 32).unwrap();
@@ -72,8 +74,10 @@ fn every_kind_of_layer_can_be_written() {
         ("avg_pool", [6, 6, 28]),
         ("conv_transpose", [12, 12, 6]),
         ("option_a", [3, 3, 30]),
+        ("dropout", [3, 3, 30]),
         ("adaptive_avg_pool", [2, 2, 30]),
         ("conv", [1, 1, 30]),
+        ("flatten", [1, 1, 30]),
         ("linear", [1, 1, 3]),
     ];
     assert_eq!(found, expected);
@@ -148,7 +152,7 @@ fn mistakes_are_named_with_their_line_and_the_nearest_name() {
         (
             "  \"global_avg_pool\",\n",
             "",
-            "a linear layer takes a pooled 1x1 map, not 32 channels of 10x10",
+            "a linear layer takes a pooled or flattened 1x1 map, not 32 channels of 10x10",
             "",
             "{ linear",
         ),

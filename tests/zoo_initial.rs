@@ -22,7 +22,7 @@ enum Expected {
 use Expected::{Absent, FanIn, FanOut, PyTorch, Std, Zero};
 
 /// One net of each family: convolution weight and bias, linear weight and bias.
-const FAMILIES: [(&str, [Expected; 4]); 9] = [
+const FAMILIES: [(&str, [Expected; 4]); 12] = [
     ("resnet20", [FanOut, Absent, PyTorch, PyTorch]),
     ("resnet8x4", [FanOut, Absent, PyTorch, PyTorch]),
     ("ResNet18", [FanOut, Absent, PyTorch, PyTorch]),
@@ -32,6 +32,9 @@ const FAMILIES: [(&str, [Expected; 4]); 9] = [
     ("ShuffleV1", [PyTorch, Absent, PyTorch, PyTorch]),
     ("ShuffleV2", [PyTorch, Absent, PyTorch, PyTorch]),
     ("amtml_resnet8", [FanIn, Absent, FanIn, PyTorch]),
+    ("amtml_vgg19", [PyTorch; 4]),
+    ("amtml_densenet121", [PyTorch, Absent, PyTorch, PyTorch]),
+    ("amtml_mynet", [PyTorch; 4]),
 ];
 
 /// Elements looked at per parameter: the generator is a function of the element, so the first ones are as good as any.

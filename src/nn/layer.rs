@@ -98,6 +98,14 @@ pub enum LayerKind {
         /// Step between the pixels that are kept.
         stride: usize,
     },
+    /// In training an element is zero with this probability, and the others are multiplied with `1 / (1 - probability)`
+    /// (Srivastava et al., 2014); else nothing.
+    Dropout {
+        /// From 0 to below 1.
+        probability: f64,
+    },
+    /// The whole map as channels of one pixel, in PyTorch's order: `[H, W, C]` to `[1, 1, C H W]`, channel by channel.
+    Flatten,
     /// `x W^T + b` on a `[1, 1, C]` map; weight `[out, in]`.
     Linear {
         /// Output features.
@@ -125,6 +133,8 @@ impl LayerKind {
             Self::Slice { .. } => "slice",
             Self::ChannelShuffle { .. } => "channel_shuffle",
             Self::OptionAShortcut { .. } => "option_a",
+            Self::Dropout { .. } => "dropout",
+            Self::Flatten => "flatten",
             Self::Linear { .. } => "linear",
         }
     }
@@ -218,11 +228,19 @@ impl LayerKind {
                     _ => Err(format!("{channels} channels cannot be padded evenly on both sides to {out_channels}")),
                 }
             }
+            Self::Dropout { probability } => match (0.0..1.0).contains(&probability) {
+                true => Ok(input),
+                false => Err(format!("a probability of dropout is from 0 to below 1, not {probability}")),
+            },
+            Self::Flatten => match input.iter().try_fold(1usize, |product, size| product.checked_mul(*size)) {
+                Some(features) => Ok([1, 1, features]),
+                None => Err(format!("too large to be flattened: {}", describe(input))),
+            },
             Self::Linear { out_features, .. } => {
                 positive(&[("out", out_features)])?;
                 match input {
                     [1, 1, _] => Ok([1, 1, out_features]),
-                    _ => Err(format!("a linear layer takes a pooled 1x1 map, not {}", describe(input))),
+                    _ => Err(format!("a linear layer takes a pooled or flattened 1x1 map, not {}", describe(input))),
                 }
             }
             Self::BatchNorm { eps, momentum } => {

@@ -4,7 +4,7 @@
 //! running statistics, where no gradient flows, the convolution before it takes in all of these.
 //!
 //! Where activations are stored in bf16, convolutions use weights that are cast to it, all at the start; linear layers and
-//! the logits are float32.
+//! the logits are float32. Dropout is recorded in training alone, from the tape's random numbers ([`Tape::set_randomness`]).
 
 use super::{LayerKind, Model, Network};
 use crate::error::{Error, Result};
@@ -46,7 +46,8 @@ impl Model {
     /// Records the forward pass of `images` `[N, H, W, C]`; `taps` names features to keep.
     ///
     /// # Errors
-    /// If there is no such feature, or an operation refuses its shapes.
+    /// If there is no such feature, an operation refuses its shapes, or a net with dropout is to learn on a tape without random
+    /// numbers.
     pub fn record(
         &self,
         tape: &mut Tape,
@@ -94,7 +95,7 @@ impl Model {
                 }
                 // Made at the end of its fusion, or by the BatchNorm behind it.
                 None if inside(&fusions, node) || joined[node] => None,
-                None => self.layer(tape, layout, &values, filters[node], node)?,
+                None => self.layer(tape, layout, &values, filters[node], node, mode)?,
             };
             values[node] = made;
         }
@@ -128,8 +129,9 @@ impl Model {
         values: &[Option<ValueId>],
         filter: Option<ValueId>,
         node: usize,
+        mode: Mode,
     ) -> Result<Option<ValueId>> {
-        let layer = &self.network.nodes[node];
+        let (network, layer) = (&self.network, &self.network.nodes[node]);
         let inputs: Vec<ValueId> =
             layer.inputs.iter().map(|input| values[*input].expect("inputs come before")).collect();
         let parameter = |tape: &mut Tape, which: usize| tape.state(layout, self.state_of(node, which));
@@ -165,6 +167,17 @@ impl Model {
             LayerKind::ChannelShuffle { groups } => tape.channel_shuffle(inputs[0], groups)?,
             LayerKind::OptionAShortcut { out_channels, stride } => {
                 tape.option_a_shortcut(inputs[0], out_channels, stride)?
+            }
+            LayerKind::Dropout { probability } => match mode {
+                Mode::Train => tape.dropout(inputs[0], probability)?,
+                Mode::Eval => inputs[0],
+            },
+            LayerKind::Flatten => {
+                let (batch, [height, width, channels]) =
+                    (tape.shape(inputs[0])[0], network.nodes[layer.inputs[0]].shape);
+                // `[H W, C]` to `[C, H W]` is the transposition that a shuffle of `H W` groups does.
+                let pixel = tape.view(inputs[0], [batch, 1, 1, height * width * channels])?;
+                tape.channel_shuffle(pixel, height * width)?
             }
             LayerKind::Linear { bias, .. } => {
                 let weight = parameter(tape, 0);
@@ -283,9 +296,11 @@ mod tests {
             let mut layout = StateLayout::new();
             let model = Model::declare(&mut layout, "m", "student", network, DType::F32);
             let images = layout.declare("images", DType::F32, [2, 32, 32, 3]);
+            let number = layout.declare("number", DType::U32, [1]);
             for mode in [Mode::Train, Mode::Eval] {
                 let mut tape = Tape::new(DType::F32);
-                let images = tape.state(&layout, images);
+                let [images, number] = [images, number].map(|id| tape.state(&layout, id));
+                tape.set_randomness(1, number);
                 let forward = model.record(&mut tape, &layout, images, mode, &["f1"]).unwrap();
                 assert_eq!(tape.shape(forward.logits), crate::tensor::Shape::from([2, 10]), "{name}");
                 let names = || tape.nodes().iter().map(|node| node.op.name());

@@ -8,7 +8,7 @@ use super::network::Network;
 use crate::error::{Error, Result};
 
 /// The files of `models/`, in the order in which they are listed.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 11] = [
     ("models/resnet.toml", include_str!("../../models/resnet.toml")),
     ("models/resnet_wide_stem.toml", include_str!("../../models/resnet_wide_stem.toml")),
     ("models/wrn.toml", include_str!("../../models/wrn.toml")),
@@ -17,6 +17,9 @@ const FILES: [(&str, &str); 8] = [
     ("models/shufflenet_v1.toml", include_str!("../../models/shufflenet_v1.toml")),
     ("models/shufflenet_v2.toml", include_str!("../../models/shufflenet_v2.toml")),
     ("models/amtml_resnet.toml", include_str!("../../models/amtml_resnet.toml")),
+    ("models/amtml_vgg.toml", include_str!("../../models/amtml_vgg.toml")),
+    ("models/amtml_densenet.toml", include_str!("../../models/amtml_densenet.toml")),
+    ("models/amtml_mynet.toml", include_str!("../../models/amtml_mynet.toml")),
 ];
 
 static FAMILIES: LazyLock<Vec<Arc<Family>>> = LazyLock::new(|| {

@@ -20,9 +20,11 @@ pub mod clock;
 mod column_copies;
 pub mod columns;
 pub mod concat;
+pub mod contrast;
 pub mod conv2d;
 pub mod cross_entropy;
 mod distribution;
+pub mod dropout;
 pub mod evaluate;
 pub mod fill;
 pub mod gather_channels;
@@ -61,7 +63,10 @@ pub mod workloads;
 pub fn cases() -> Vec<case::Case> {
     let cases = [
         accumulate::cases::cases(),
+        adam::cases::cases(),
         add::cases::cases(),
+        affine_grid::cases::cases(),
+        areas::cases::cases(),
         avg_pool::cases::cases(),
         batch::cases::cases(),
         batch_norm::cases::cases(),
@@ -73,16 +78,21 @@ pub fn cases() -> Vec<case::Case> {
         conv2d::tensor_cases::cases(),
         conv2d::epilogue_cases::cases(),
         concat::cases::cases(),
+        contrast::cases::cases(),
         cross_entropy::cases::cases(),
+        dropout::cases::cases(),
         evaluate::cases::cases(),
         fill::cases::cases(),
         gather_rows::cases::cases(),
+        gather_channels::cases::cases(),
+        grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
         matmul::cases::cases(),
         max_pool::cases::cases(),
         one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
         permute::cases::cases(),
+        random::cases::cases(),
         relu::cases::cases(),
         resize::cases::cases(),
         scale::cases::cases(),

@@ -29,6 +29,14 @@ pub fn workloads(batch: usize) -> Vec<Case> {
         all.extend(convolutions(batch, storage));
     }
     all.extend(float32(batch));
+    all.extend(super::adam::workloads::workloads(batch));
+    all.extend(super::affine_grid::workloads::workloads(batch));
+    all.extend(super::areas::workloads::workloads(batch));
+    all.extend(super::gather_channels::workloads::workloads(batch));
+    all.extend(super::grid_sample::workloads::workloads(batch));
+    all.extend(super::random::workloads::workloads(batch));
+    all.extend(super::contrast::workloads::workloads(batch));
+    all.extend(super::dropout::workloads::workloads(batch));
     all
 }
 

@@ -28,7 +28,11 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     eval.keep(eval_logits);
     let eval = Plan::on(processor, &eval, &layout)?;
 
+    // What is dropped while learning is the engine's own: of a net with dropout a case can hold what eval mode gives.
+    let number = layout.declare("number", DType::U32, [1]);
     let mut train = Tape::new(float);
+    let number = train.state(&layout, number);
+    train.set_randomness(0, number);
     let (images, targets) = batch.values(&mut train, &layout);
     let logits = model.record(&mut train, &layout, images, Mode::Train, &[])?.logits;
     let loss = train.cross_entropy(logits, targets, 0.0)?;

@@ -163,7 +163,9 @@ impl Expansion<'_> {
                 let kind = LayerKind::Linear { out_features: self.size(out)?, bias: self.truth_or(bias, true)? };
                 self.push(step, name, kind, vec![self.current])
             }
+            Action::Dropout { probability } => self.push_plain(step, LayerKind::Dropout { probability: *probability }),
             Action::Relu => self.push_plain(step, LayerKind::Relu),
+            Action::Flatten => self.push_plain(step, LayerKind::Flatten),
             Action::GlobalAvgPool => self.push_plain(step, LayerKind::GlobalAvgPool),
             Action::AdaptiveAvgPool { out } => {
                 let out = self.size(out)?;

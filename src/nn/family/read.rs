@@ -9,12 +9,13 @@ use super::source::{Source, Table};
 use super::step::{Action, Block, Piece, Step, Template, Term};
 use crate::error::Result;
 
-/// The leading keys; `relu` and `global_avg_pool` are written as bare words instead.
-const LEADING: [&str; 17] = [
+/// The leading keys; `relu`, `flatten` and `global_avg_pool` are written as bare words instead.
+const LEADING: [&str; 18] = [
     "conv",
     "conv_transpose",
     "batch_norm",
     "linear",
+    "dropout",
     "max_pool",
     "avg_pool",
     "adaptive_avg_pool",
@@ -31,7 +32,7 @@ const LEADING: [&str; 17] = [
 ];
 
 /// Layers that need nothing said.
-const WORDS: [&str; 2] = ["relu", "global_avg_pool"];
+const WORDS: [&str; 3] = ["relu", "flatten", "global_avg_pool"];
 
 /// Names that always have a meaning of their own.
 pub const BUILT_IN: [&str; 6] = ["classes", "image_channels", "image_height", "image_width", "in", "channels"];
@@ -63,6 +64,7 @@ fn step<'a>(source: &'a Source, item: Item<'a>) -> Result<Step> {
     if let Some(word) = item.get_ref().as_str() {
         let action = match word {
             "relu" => Action::Relu,
+            "flatten" => Action::Flatten,
             "global_avg_pool" => Action::GlobalAvgPool,
             _ if LEADING.contains(&word) => {
                 let message = format!("layer `{word}` needs a table, such as {{ {word} = ... }}");
@@ -145,6 +147,7 @@ fn action<'a>(source: &'a Source, leading: &'static str, table: &mut Table<'a>) 
             out: required(table, "out")?,
             bias: optional(table, "bias")?,
         },
+        "dropout" => Action::Dropout { probability: source.number(value, "a probability")? },
         "max_pool" | "avg_pool" => Action::Pool {
             mean: leading == "avg_pool",
             kernel: main("a window's side")?,

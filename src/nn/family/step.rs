@@ -99,6 +99,13 @@ pub enum Action {
     },
     /// ReLU.
     Relu,
+    /// Dropout.
+    Dropout {
+        /// How likely an element is zero.
+        probability: f64,
+    },
+    /// The map as one pixel.
+    Flatten,
     /// Mean over the map.
     GlobalAvgPool,
     /// Mean over a grid of cells.

@@ -10,13 +10,16 @@
 //! parameters are updated. As with [`Tape::sgd`] the rate is a value, and the step in which a weight or the loss is no
 //! longer finite for the first time is kept.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 mod step;
+pub(super) mod workloads;
 
 use super::operands;
 use super::sgd::Watch;
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::DType;
 use crate::with_float;
 
@@ -131,6 +134,11 @@ impl Operation for Adam {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.input_dtype(0), T => cpu::run::<T>(self, frame));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::update(launcher, self.options);
+        Ok(())
     }
 }
 

@@ -1,8 +1,10 @@
 //! The number of the step, and what follows from it: the rate over `1 - beta1^t`, and `1 / sqrt(1 - beta2^t)`, made in f64
 //! because `1 - beta^t` is small at first.
 
+use super::cuda;
+use crate::error::Result;
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -40,5 +42,10 @@ impl Operation for AdamStep {
             let corrections = self.corrections(frame.input::<T>(0)[0].to_f64(), *step);
             frame.output::<T>(0).copy_from_slice(&corrections.map(T::from_f64));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::step(launcher, self.betas);
+        Ok(())
     }
 }

@@ -5,10 +5,14 @@
 //! `grid[n, i, j] = theta[n] (x_j, y_i, 1)` with pixel centres `x_j = (2 j + 1 - w) / w`, `y_i = (2 i + 1 - h) / h`: the
 //! map covers [-1, 1] from edge to edge, x comes first. The gradient of `theta` is the sum over pixels, row after row.
 
+pub(super) mod cases;
+mod cuda;
+pub(super) mod workloads;
+
 use super::operands;
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -80,6 +84,11 @@ impl Operation for AffineGrid {
             }
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::forward(launcher);
+        Ok(())
+    }
 }
 
 impl Operation for AffineGridBackward {
@@ -100,6 +109,11 @@ impl Operation for AffineGridBackward {
                 });
             }
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::backward(launcher);
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! What boxes cover: pixel (x, y) lies in a box if `trunc(x0) <= x <= trunc(x1)` and `trunc(y0) <= y <= trunc(y1)`, both
 //! corners included.
 
+use super::cuda;
 use crate::error::{Error, Result};
 use crate::ops::operands;
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -67,5 +68,10 @@ impl Operation for BoxMask {
     fn run(&self, frame: &Frame<'_>) {
         let shape = frame.output_shape(0);
         with_float!(frame.output_dtype(0), T => self.run(shape, frame.input::<T>(0), frame.output::<T>(0)));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::box_mask(launcher, self.overlap);
+        Ok(())
     }
 }

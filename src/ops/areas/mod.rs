@@ -2,8 +2,11 @@
 //! decoding is that of CenterNet: Zhou, Wang, Krähenbühl, "Objects as points", 2019, section 4.1): boxes around the peaks of
 //! a heatmap, and the mask that they make. No gradient flows through either.
 
+pub(super) mod cases;
+mod cuda;
 mod mask;
 mod peaks;
+pub(super) mod workloads;
 
 pub use mask::Overlap;
 

@@ -6,10 +6,11 @@
 
 use rayon::prelude::*;
 
+use super::cuda;
 use crate::error::{Error, Result};
 use crate::ops::operands;
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -146,5 +147,10 @@ impl Operation for PeakAreas {
     /// Every cell's height, minus infinity where there is no peak.
     fn gpu_workspace(&self, signature: &Signature) -> usize {
         4 * signature.inputs[0].1.count()
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::peak_areas(launcher);
+        Ok(())
     }
 }

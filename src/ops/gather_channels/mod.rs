@@ -2,13 +2,17 @@
 //! picked several times or never; its gradient is the sum, in order, of those that picked it. For that the picks are first
 //! sorted by channel: of channel `c` they are `order[starts[c]..starts[c + 1]]`.
 
+pub(super) mod cases;
+mod cuda;
+pub(super) mod workloads;
+
 use rayon::prelude::*;
 
 use super::operands;
 use super::parallel::Chunks;
 use crate::error::Result;
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -63,6 +67,11 @@ impl Operation for GatherChannels {
             });
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::forward(launcher);
+        Ok(())
+    }
 }
 
 impl GatherChannelsBackward {
@@ -98,6 +107,11 @@ impl Operation for GatherChannelsBackward {
                 }
             });
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::backward(launcher);
+        Ok(())
     }
 }
 

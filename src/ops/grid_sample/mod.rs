@@ -9,11 +9,14 @@
 //! interpolation, summed over channels, and over images where they share the grid. Where a point meets a pixel exactly the
 //! slope is that towards the next pixel, as in PyTorch.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
+pub(super) mod workloads;
 
 use super::operands;
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -74,6 +77,11 @@ impl Operation for GridSample {
             cpu::forward(frame.input_shape(0), frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::forward(launcher);
+        Ok(())
+    }
 }
 
 impl Operation for GridSampleMap {
@@ -85,6 +93,11 @@ impl Operation for GridSampleMap {
         with_float!(frame.output_dtype(0), T => {
             cpu::map_gradient(frame.output_shape(0), frame.input::<T>(0), frame.input::<T>(1), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::map_gradient(launcher);
+        Ok(())
     }
 }
 
@@ -98,6 +111,11 @@ impl Operation for GridSamplePoints {
             let [x, grid, d_y] = [0, 1, 2].map(|index| frame.input::<T>(index));
             cpu::points_gradient(frame.input_shape(0), x, grid, d_y, frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::points_gradient(launcher);
+        Ok(())
     }
 }
 

@@ -7,14 +7,17 @@
 //! float32, and so is `1 - u`; neither is ever 0 or 1. So CPU and GPU start from the same `u`, and differ by the
 //! rounding of logarithm, square root and cosine alone.
 
+pub(super) mod cases;
+mod cuda;
 mod permutation;
+pub(super) mod workloads;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::random::{Philox, Stream};
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -124,6 +127,11 @@ impl Operation for Random {
     fn run(&self, frame: &Frame<'_>) {
         let number = frame.input::<u32>(0)[0];
         with_float!(frame.output_dtype(0), T => self.fill(number, frame.output::<T>(0)));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::random(launcher, self);
+        Ok(())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The numbers `0..count` in a random order: sorted by keys, the first 64 bits of Philox at (step and draw, element); equal
 //! keys keep their order. A GPU counts for each element how many stand before it.
 
-use super::Source;
+use super::{Source, cuda};
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 
 #[derive(Debug)]
@@ -44,5 +44,10 @@ impl Operation for RandomPermutation {
             (*key, *out) = (u64::from(high) << 32 | u64::from(low), index);
         }
         out.sort_unstable_by_key(|index| (keys[*index as usize], *index));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::permutation(launcher, self);
+        Ok(())
     }
 }
