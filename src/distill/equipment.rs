@@ -305,14 +305,19 @@ impl Lesson<'_> {
         if let Some(logits) = self.equipment.given.get(&format!("{name}/logits")) {
             return Ok(Forward { logits: *logits, taps: Vec::new() });
         }
-        let known = self.equipment.models.iter().find(|(model, _)| model.role == name).map(|(model, _)| model.clone());
-        let model = known.unwrap_or_else(|| {
-            let Equipment { prefix, float, models, .. } = &mut *self.equipment;
-            let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
-            models.push((model.clone(), learning));
-            model
-        });
+        let model = self.equip(name, network, learning);
         model.record(tape, self.layout, input, Mode::Train, taps)
+    }
+
+    /// The model of the method's own called `name`, declared where it is not known yet.
+    pub(super) fn equip(&mut self, name: &str, network: &Network, learning: Learning) -> Model {
+        if let Some((known, _)) = self.equipment.models.iter().find(|(model, _)| model.role == name) {
+            return known.clone();
+        }
+        let Equipment { prefix, float, models, .. } = &mut *self.equipment;
+        let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
+        models.push((model.clone(), learning));
+        model
     }
 
     /// A scalar that follows the epochs.

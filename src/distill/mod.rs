@@ -9,6 +9,9 @@ mod equipment;
 mod lesson;
 mod taught;
 
+pub mod adapters;
+pub mod features;
+
 pub mod classroomkd;
 pub mod cross_entropy;
 pub mod kd;

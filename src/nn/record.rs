@@ -66,15 +66,41 @@ impl Model {
                 })
             })
             .collect::<Result<Vec<usize>>>()?;
-        let mut outputs = nodes.clone();
+        let mut outputs = nodes;
         outputs.push(network.logits);
-        let needed = network.needed(&outputs);
+        let mut values = self.record_nodes(tape, layout, images, mode, &outputs)?;
+        let batch = tape.shape(images)[0];
+        let logits = values.pop().expect("one for each output");
+        let logits = tape.cast(logits, tape.float())?;
+        let logits = tape.view(logits, [batch, network.classes])?;
+        Ok(Forward { logits, taps: values })
+    }
+
+    /// Records the forward pass of a net that ends in a map: what its last node makes of `x` `[N, H, W, C]`, as it is made.
+    ///
+    /// # Errors
+    /// If an operation refuses its shapes.
+    pub fn record_output(&self, tape: &mut Tape, layout: &StateLayout, x: ValueId, mode: Mode) -> Result<ValueId> {
+        Ok(self.record_nodes(tape, layout, x, mode, &[self.network.logits])?[0])
+    }
+
+    /// Records whatever the nodes `outputs` need, and returns what they make.
+    fn record_nodes(
+        &self,
+        tape: &mut Tape,
+        layout: &StateLayout,
+        images: ValueId,
+        mode: Mode,
+        outputs: &[usize],
+    ) -> Result<Vec<ValueId>> {
+        let network = &self.network;
+        let needed = network.needed(outputs);
         let fusions = match tape.fusion() {
-            true => fusions(network, &needed, &outputs),
+            true => fusions(network, &needed, outputs),
             false => vec![None; network.nodes.len()],
         };
         let joined: Vec<bool> = match mode == Mode::Eval && tape.fusion() {
-            true => normalised(network, &needed, &outputs),
+            true => normalised(network, &needed, outputs),
             false => vec![false; network.nodes.len()],
         };
         let mut values: Vec<Option<ValueId>> = vec![None; network.nodes.len()];
@@ -99,11 +125,7 @@ impl Model {
             };
             values[node] = made;
         }
-        let value = |node: usize| values[node].expect("outputs are recorded");
-        let batch = tape.shape(images)[0];
-        let logits = tape.cast(value(network.logits), tape.float())?;
-        let logits = tape.view(logits, [batch, network.classes])?;
-        Ok(Forward { logits, taps: nodes.into_iter().map(value).collect() })
+        Ok(outputs.iter().map(|node| values[*node].expect("outputs are recorded")).collect())
     }
 
     /// For every convolution that is needed its weights, in the type of the activations.
