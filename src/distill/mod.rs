@@ -15,6 +15,7 @@ pub mod features;
 pub mod classroomkd;
 pub mod cross_entropy;
 pub mod kd;
+pub mod sokd;
 pub mod takd;
 
 pub use description::{
@@ -26,7 +27,7 @@ pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] =
-    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION];
+    &[&cross_entropy::DESCRIPTION, &kd::DESCRIPTION, &classroomkd::DESCRIPTION, &takd::DESCRIPTION, &sokd::DESCRIPTION];
 
 /// The method called `name`.
 pub fn find(name: &str) -> Option<&'static MethodDescription> {

@@ -2,7 +2,7 @@
 //!
 //! Beside logits and labels a case may hold what the method reads and owns: features `student/<name>` and
 //! `mentor/<i>/<name>` (maps `[N, C, H, W]`, vectors `[N, D]`), its parameters `param/<name>` in PyTorch's order, and, as
-//! `given/<name>`, what it would draw or make itself.
+//! `given/<name>`, what it would draw or make itself. The gradients of parameters are those by which they are trained.
 
 use std::collections::BTreeMap;
 
@@ -154,7 +154,20 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         differentiated.iter().map(|input| input.state).chain(owned.iter().map(|(_, id, _)| *id)).collect();
     let wanted: Vec<ValueId> = ids.iter().map(|id| tape.state(&layout, *id)).collect();
     let one = tape.fill([], 1.0);
-    let gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
+    let mut gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
+    // What is trained apart has the gradients that it is trained by.
+    for update in &taught.updates {
+        let own: Vec<ValueId> = update.parameters.iter().map(|id| tape.state(&layout, *id)).collect();
+        let own = match &update.gradients {
+            Some(gradients) => gradients.iter().copied().map(Some).collect(),
+            None => tape.backward(&[(update.loss, one)], &own)?,
+        };
+        for (id, gradient) in update.parameters.iter().zip(own) {
+            if let Some(place) = ids.iter().position(|known| known == id) {
+                gradients[place] = gradient;
+            }
+        }
+    }
     let mut found = vec![("loss", taught.loss)];
     found.extend(taught.details.iter().copied());
     found.iter().map(|(_, id)| *id).chain(gradients.iter().flatten().copied()).for_each(|id| tape.keep(id));
