@@ -7,6 +7,7 @@ mod resume;
 mod school;
 mod seeds;
 mod sim;
+mod sokd;
 mod tuning;
 
 /// A device with made-up times, which names these as its own crate's.

@@ -41,8 +41,8 @@ use crate::tape::{Tape, ValueId};
 pub const DESCRIPTION: MethodDescription = MethodDescription {
     name: "sokd",
     title: "the student follows features of the teacher that a learned policy augments, in distinctive areas",
-    paper: "Shen, Huang, Zhu, Fan, Zhang: Student-Oriented Teacher Knowledge Refinement for Knowledge Distillation, 2024, \
-            arXiv 2409.18785",
+    paper: "Shen, Huang, Zhu, Fan, Zhang: Student-Oriented Teacher Knowledge Refinement for Knowledge Distillation, ACM \
+            Multimedia 2024, arXiv 2409.18785",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
         Hyperparameter {
