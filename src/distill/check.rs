@@ -35,6 +35,9 @@ impl Default for Small<'_> {
     }
 }
 
+/// What of the given values are integers.
+const INTEGERS: [&str; 3] = ["indices", "contrast", "labels"];
+
 /// One recording.
 struct Recorded {
     tape: Tape,
@@ -74,7 +77,8 @@ fn record(name: &str, hyperparameters: &str, small: &Small<'_>, constants: VecDe
     tape.set_randomness(7, number);
     let mut equipment = Equipment::new("method", DType::F64);
     for (name, shape) in small.given {
-        let id = layout.declare(format!("given {name}"), DType::F64, Shape::new(shape));
+        let dtype = if INTEGERS.contains(name) { DType::U32 } else { DType::F64 };
+        let id = layout.declare(format!("given {name}"), dtype, Shape::new(shape));
         let value = tape.state(&layout, id);
         equipment.given.insert(name.to_string(), value);
     }

@@ -140,6 +140,15 @@ pub enum Kind {
         /// Whether `minimum` itself is allowed.
         inclusive: bool,
     },
+    /// A whole number from `minimum` to `maximum`.
+    Count {
+        /// What it is when nothing is written.
+        default: u32,
+        /// The smallest value.
+        minimum: u32,
+        /// The largest value.
+        maximum: u32,
+    },
     /// A whole number of at most `maximum`, or `"none"`.
     CountOrNone {
         /// What it is when nothing is written.
@@ -193,7 +202,7 @@ pub enum Raw<'a> {
 pub enum Setting {
     /// Of a [`Kind::Number`].
     Number(f64),
-    /// Of a [`Kind::CountOrNone`].
+    /// Of a [`Kind::Count`] or a [`Kind::CountOrNone`].
     Count(Option<u32>),
     /// Of a [`Kind::Epochs`].
     Epochs(f64),
@@ -210,6 +219,7 @@ impl Kind {
     pub fn default(&self) -> Setting {
         match *self {
             Kind::Number { default, .. } => Setting::Number(default),
+            Kind::Count { default, .. } => Setting::Count(Some(default)),
             Kind::CountOrNone { default, .. } => Setting::Count(default),
             Kind::Epochs { default } => Setting::Epochs(default),
             Kind::Milestones { default } => Setting::Milestones(milestones(default)),
@@ -223,6 +233,7 @@ impl Kind {
         match *self {
             Kind::Number { minimum, inclusive: true, .. } => format!("a number of {minimum} or more"),
             Kind::Number { minimum, inclusive: false, .. } => format!("a number above {minimum}"),
+            Kind::Count { minimum, maximum, .. } => format!("a whole number from {minimum} to {maximum}"),
             Kind::CountOrNone { maximum, .. } => format!("a whole number from 0 to {maximum}, or \"none\""),
             Kind::Epochs { .. } => "a number of epochs of 0 or more".into(),
             Kind::Milestones { .. } => "up to 4 numbers of epochs, ascending".into(),
@@ -244,6 +255,10 @@ impl Kind {
                 (number.is_finite() && enough).then_some(Setting::Number(number))
             }
             (Kind::CountOrNone { .. }, Raw::Nothing | Raw::Text("none")) => Some(Setting::Count(None)),
+            (Kind::Count { minimum, maximum, .. }, Raw::Integer(number)) => {
+                let count = u32::try_from(number).ok().filter(|count| (minimum..=maximum).contains(count))?;
+                Some(Setting::Count(Some(count)))
+            }
             (Kind::CountOrNone { maximum, .. }, Raw::Integer(number)) => {
                 let count = u32::try_from(number).ok().filter(|count| *count <= maximum)?;
                 Some(Setting::Count(Some(count)))
@@ -365,6 +380,14 @@ impl Hyperparameters {
             Setting::Number(number) => number,
             other => panic!("{name} is no number but {other:?}"),
         }
+    }
+
+    /// The value of the [`Kind::Count`] `name`.
+    ///
+    /// # Panics
+    /// Where the method has no such number: a fault of the caller.
+    pub fn whole(&self, name: &str) -> usize {
+        self.count(name).unwrap_or_else(|| panic!("{name} may be none")) as usize
     }
 
     /// The value of the [`Kind::CountOrNone`] `name`.

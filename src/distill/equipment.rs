@@ -91,6 +91,17 @@ pub struct Piece {
     pub buffer: bool,
 }
 
+/// A constant that follows from a mentor's parameters, computed when those are known.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// Where it is.
+    to: StateId,
+    /// The parameters it follows from.
+    from: Vec<StateId>,
+    /// How.
+    how: fn(&[Vec<f64>]) -> Vec<f64>,
+}
+
 /// What a method owns.
 #[derive(Clone, Debug)]
 pub struct Equipment {
@@ -102,16 +113,18 @@ pub struct Equipment {
     pub pieces: Vec<Piece>,
     /// Numbers that follow the epochs.
     pub ramps: Vec<(StateId, Ramp)>,
-    /// Tables that never change, and state that nobody reads: [`Lesson::constant`], [`Lesson::scratch`].
-    pub tables: Vec<(String, StateId, Vec<f64>)>,
+    /// Tables that never change, and state that nobody reads: [`Lesson::constant`], [`Lesson::table`], [`Lesson::scratch`].
+    pub tables: Vec<(StateId, Vec<f64>)>,
+    /// What follows from a mentor's parameters.
+    pub derived: Vec<Derived>,
     /// Parameters of the student that stay as they start: copies of a mentor's.
     pub copies: Vec<(StateId, StateId)>,
     /// Values that a parity case gives in place of what would be recorded, by name.
     pub given: BTreeMap<String, ValueId>,
 }
 
-/// Under which the numbers stand that follow the epochs, and tables: no part of a checkpoint.
-const RAMPS: &str = "clock/";
+/// Under which stands what the host sets at the beginning of an epoch: no part of a checkpoint.
+const SET_BY_HOST: &str = "clock/";
 
 /// Tells what methods own from the models of a classroom, where weights are drawn.
 const PLACE: u32 = 1 << 20;
@@ -126,6 +139,7 @@ impl Equipment {
             pieces: Vec::new(),
             ramps: Vec::new(),
             tables: Vec::new(),
+            derived: Vec::new(),
             copies: Vec::new(),
             given: BTreeMap::new(),
         }
@@ -155,10 +169,10 @@ impl Equipment {
         }
     }
 
-    /// Sets the numbers that follow the epochs, and the tables.
+    /// Sets the numbers that follow the epochs, and the tables that never change.
     pub fn enter(&self, state: &mut State, epoch: f64) {
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
-        for (_, id, values) in &self.tables {
+        for (id, values) in &self.tables {
             match state.layout().entry(*id).dtype {
                 DType::U32 => {
                     let whole: Vec<u32> = values.iter().map(|x| *x as u32).collect();
@@ -171,12 +185,25 @@ impl Equipment {
 
     /// The table called `name`, declared where it is not known yet.
     fn table(&mut self, layout: &mut StateLayout, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> StateId {
-        if let Some((_, known, _)) = self.tables.iter().find(|(known, ..)| known == name) {
+        let full = format!("{SET_BY_HOST}{}/{name}", self.prefix);
+        if let Some((known, _)) = self.tables.iter().find(|(id, _)| layout.entry(*id).name == full) {
             return *known;
         }
-        let id = layout.declare(format!("{RAMPS}{}/{name}", self.prefix), dtype, shape);
-        self.tables.push((name.into(), id, values));
+        let id = layout.declare(full, dtype, shape);
+        self.tables.push((id, values));
         id
+    }
+
+    /// Sets what follows from the mentors' parameters, which are set.
+    pub fn derive(&self, state: &mut State) {
+        for (to, from) in &self.copies {
+            let values = state.to_f64(*from);
+            state.set_f64(*to, &values);
+        }
+        for Derived { to, from, how } in &self.derived {
+            let values: Vec<Vec<f64>> = from.iter().map(|id| state.to_f64(*id)).collect();
+            state.set_f64(*to, &how(&values));
+        }
     }
 
     /// Names and shapes of what [`Equipment::tensors`] tells.
@@ -323,7 +350,7 @@ impl Lesson<'_> {
     /// A scalar that follows the epochs.
     pub fn scheduled(&mut self, tape: &mut Tape, name: &str, ramp: Ramp) -> ValueId {
         let Equipment { prefix, float, ramps, .. } = &mut *self.equipment;
-        let full = format!("{RAMPS}{prefix}/{name}");
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
         let known = ramps.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {
             let id = self.layout.declare(full, *float, []);
@@ -357,6 +384,34 @@ impl Lesson<'_> {
     pub fn scratch(&mut self, tape: &mut Tape, name: &str, shape: Shape) -> ValueId {
         let float = self.equipment.float;
         let id = self.equipment.table(self.layout, name, float, shape, vec![0.0; shape.count()]);
+        tape.state(self.layout, id)
+    }
+
+    /// A list u32 `[list.len()]` of the method's own making, the same in every recording; no part of a checkpoint.
+    pub fn table(&mut self, tape: &mut Tape, name: &str, list: Vec<u32>) -> ValueId {
+        let shape = Shape::from([list.len()]);
+        let values = list.into_iter().map(f64::from).collect();
+        let id = self.equipment.table(self.layout, name, DType::U32, shape, values);
+        tape.state(self.layout, id)
+    }
+
+    /// A constant of this shape that `how` computes from a mentor's parameters `from`; no part of a checkpoint.
+    pub fn derived(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        shape: impl Into<Shape>,
+        from: Vec<StateId>,
+        how: fn(&[Vec<f64>]) -> Vec<f64>,
+    ) -> ValueId {
+        let Equipment { prefix, float, derived, .. } = &mut *self.equipment;
+        let full = format!("{SET_BY_HOST}{prefix}/{name}");
+        let known = derived.iter().map(|one| one.to).find(|id| self.layout.entry(*id).name == full);
+        let id = known.unwrap_or_else(|| {
+            let to = self.layout.declare(full, *float, shape);
+            derived.push(Derived { to, from, how });
+            to
+        });
         tape.state(self.layout, id)
     }
 

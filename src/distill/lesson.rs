@@ -1,5 +1,7 @@
 //! What a method is given to teach the student with.
 
+use std::sync::Arc;
+
 use super::equipment::Equipment;
 use crate::error::{Error, Result};
 use crate::nn::{Forward, Mode, Model};
@@ -45,8 +47,8 @@ pub struct LessonBatch {
     pub augmentation: crate::ops::batch::Augmentation,
     /// The seed of everything that is drawn in this lesson.
     pub seed: u64,
-    /// Images of the whole training data; indices of images are below it.
-    pub count: usize,
+    /// The labels of all images of the training data; indices of images are below their number.
+    pub all_labels: Arc<Vec<u32>>,
 }
 
 /// A model in a lesson: the student, or a frozen mentor.

@@ -13,8 +13,12 @@ pub mod adapters;
 pub mod features;
 
 pub mod classroomkd;
+pub mod crd;
 pub mod cross_entropy;
 pub mod kd;
+pub mod ofd;
+pub mod review_kd;
+pub mod sim_kd;
 pub mod sokd;
 pub mod takd;
 
@@ -23,7 +27,7 @@ pub use description::{
 };
 pub use equipment::{Equipment, Learning, Piece, Ramp};
 pub use lesson::{Lesson, LessonBatch, Pupil};
-pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update};
+pub use taught::{MentorUse, Quantity, Rule, Taught, Term, Update, Write};
 
 /// Every method, in the order in which they are listed.
 pub const METHODS: &[&MethodDescription] =

@@ -16,6 +16,19 @@ pub struct Taught {
     pub details: Vec<(&'static str, ValueId)>,
     /// What is trained otherwise than with the student: from a loss, at a rate, by an optimizer of its own.
     pub updates: Vec<Update>,
+    /// What is written into the method's buffers once all gradients are known.
+    pub writes: Vec<Write>,
+}
+
+/// Rows that replace some of a buffer's.
+#[derive(Clone, Copy, Debug)]
+pub struct Write {
+    /// Which rows, u32 `[B]`.
+    pub indices: ValueId,
+    /// Their new content, `[B, D]`.
+    pub rows: ValueId,
+    /// The buffer, `[N, D]`.
+    pub table: ValueId,
 }
 
 /// Parameters of a method that are not trained with the student ([`super::Learning::Apart`]) and how they are.
@@ -52,7 +65,7 @@ pub enum Rule {
 impl Taught {
     /// A loss with its terms, and nothing else.
     pub fn new(loss: ValueId, terms: Vec<Term>) -> Self {
-        Self { loss, terms, mentors: Vec::new(), details: Vec::new(), updates: Vec::new() }
+        Self { loss, terms, mentors: Vec::new(), details: Vec::new(), updates: Vec::new(), writes: Vec::new() }
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Rule {
     KaimingNormalFanIn,
     /// U(-b, b), b = 1 / sqrt(fan_in): what PyTorch does when nothing is said, for weights and biases.
     UniformFanIn,
+    /// U(-b, b), b = sqrt(3 / fan_in): `torch.nn.init.kaiming_uniform_(a=1)`.
+    KaimingUniformFanIn,
     /// N(0, std^2).
     Normal {
         /// Standard deviation.
@@ -32,6 +34,7 @@ impl Rule {
             Self::KaimingNormalFanOut => Distribution::Normal { std: (2.0 / fan_out).sqrt() },
             Self::KaimingNormalFanIn => Distribution::Normal { std: (2.0 / fan_in).sqrt() },
             Self::UniformFanIn => Distribution::Uniform { bound: 1.0 / fan_in.sqrt() },
+            Self::KaimingUniformFanIn => Distribution::Uniform { bound: (3.0 / fan_in).sqrt() },
             Self::Normal { std } => Distribution::Normal { std },
             Self::Zeros => Distribution::Constant { value: 0.0 },
             Self::Ones => Distribution::Constant { value: 1.0 },

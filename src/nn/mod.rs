@@ -2,6 +2,7 @@
 
 mod family;
 mod initial;
+mod joined;
 mod layer;
 mod model;
 mod network;
@@ -9,10 +10,13 @@ mod record;
 pub mod zoo;
 
 pub use initial::{Distribution, Initialisation, Rule};
+pub use joined::PROJECTED;
 pub use layer::{LayerKind, Map};
 pub use model::{Model, ModelParameter, engine_shape, to_engine, to_pytorch};
 pub use network::{Layer, Network, Parameter, Role};
 pub use record::{Forward, Mode};
+
+use std::path::Path;
 
 use crate::error::Result;
 
@@ -21,5 +25,18 @@ use crate::error::Result;
 /// # Errors
 /// For an unknown name, a wrong file, or a size that the model's strides do not allow.
 pub fn build(name: &str, classes: usize, in_channels: usize, height: usize, width: usize) -> Result<Network> {
-    zoo::find(name)?.build(classes, in_channels, height, width)
+    build_from(Path::new(""), name, [classes, in_channels, height, width])
+}
+
+/// As [`build`], for `[classes, in_channels, height, width]`, with files relative to `folder`. A name may also join two
+/// models: [`Network::joined_with`].
+///
+/// # Errors
+/// As [`build`].
+pub fn build_from(folder: &Path, name: &str, size: [usize; 4]) -> Result<Network> {
+    if let Some((student, teacher)) = joined::parts(name) {
+        return build_from(folder, student, size)?.joined_with(&build_from(folder, teacher, size)?);
+    }
+    let [classes, in_channels, height, width] = size;
+    zoo::find_from(folder, name)?.build(classes, in_channels, height, width)
 }

@@ -2,7 +2,7 @@
 
 use super::{Case, CaseTensor};
 use crate::error::{Error, Result};
-use crate::nn::{Model, Network, to_engine, zoo};
+use crate::nn::{self, Model, Network, to_engine};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
 
@@ -71,7 +71,7 @@ pub fn image_extents<const N: usize>(tensor: &CaseTensor, what: &str) -> Result<
 
 /// The network called `name`, for images of `extents` `[N, C, H, W]`; a user's own file is relative to the case.
 pub fn network(case: &Case, name: &str, [_, channels, height, width]: [usize; 4]) -> Result<Network> {
-    zoo::find_from(case.folder(), name)?.build(case.classes()?, channels, height, width)
+    nn::build_from(case.folder(), name, [case.classes()?, channels, height, width])
 }
 
 /// The names of the inputs that hold a network's parameters, which have to have its shapes.

@@ -8,7 +8,7 @@ use super::{Answers, Case, CaseTensor};
 use crate::distill::{Classroom, Equipment, Hyperparameters, Lesson, MethodDescription, Pupil, Quantity};
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
-use crate::nn::{Mode, Model};
+use crate::nn::{Mode, Model, ModelParameter};
 use crate::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::DType;
@@ -180,7 +180,9 @@ fn record_step(
         return Err(Error::request(message));
     }
 
-    let trainable: Vec<_> = student.parameters.iter().filter(|parameter| parameter.spec.trainable).collect();
+    let copied = |id: StateId| equipment.copies.iter().any(|(copy, _)| *copy == id);
+    let learns = |one: &&ModelParameter| one.spec.trainable && !copied(one.value);
+    let trainable: Vec<_> = student.parameters.iter().filter(learns).collect();
     let weights: Vec<ValueId> = trainable.iter().map(|parameter| tape.state(layout, parameter.value)).collect();
     let one = tape.fill([], 1.0);
     let gradients = tape.backward(&[(taught.loss, one)], &weights)?;

@@ -204,7 +204,7 @@ impl Learner {
         for (update, gradients) in taught.updates.iter().zip(&of_updates) {
             self.record_update(tape, layout, update, gradients, watch)?;
         }
-        Ok(())
+        taught.writes.iter().try_for_each(|write| tape.scatter_rows(write.indices, write.rows, write.table))
     }
 
     /// The update of what a method trains otherwise than with the student.

@@ -229,7 +229,7 @@ impl Run {
                 }
             };
             self.load_mentors(&mut stage, &session)?;
-            stage.copy_from_mentors();
+            stage.derive_from_mentors();
             observe(&Event::Stage {
                 number: number + 1,
                 phase: plan.phase,

@@ -201,7 +201,7 @@ impl Design {
                     normalisation: (material.normalisation.mean.clone(), material.normalisation.std.clone()),
                     augmentation,
                     seed: *seed,
-                    count: material.train.labels.len(),
+                    all_labels: material.train.labels.clone(),
                 };
                 for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
                     tape.set_lane(lane(mentors.len() + index));
@@ -312,13 +312,10 @@ impl Stage {
         self.train.iter().rposition(|(first, _)| *first <= epoch).expect("the first segment begins with epoch 0")
     }
 
-    /// Sets what is copied from a mentor's parameters; the mentors have their weights.
-    pub fn copy_from_mentors(&mut self) {
+    /// Sets what follows from the mentors' parameters; they have their weights.
+    pub fn derive_from_mentors(&mut self) {
         let Self { learners, state, .. } = self;
-        for (to, from) in learners.iter().flat_map(|learner| &learner.equipment.copies) {
-            let values = state.to_f64(*from);
-            state.set_f64(*to, &values);
-        }
+        learners.iter().for_each(|learner| learner.equipment.derive(state));
     }
 
     /// The learning rate of a step.

@@ -77,7 +77,7 @@ pub(super) fn mean_square(tape: &mut Tape, a: ValueId, b: ValueId) -> Result<Val
 /// that it counts by its square (as released).
 pub(super) fn mask(tape: &mut Tape, student: Seen, values: &Hyperparameters) -> Result<ValueId> {
     let shape = tape.shape(student.heat);
-    let count = values.count("area_count").unwrap_or(0) as usize;
+    let count = values.whole("area_count");
     let boxes = tape.peak_areas(student.heat, student.size, student.offset, count)?;
     let overlap = values.choice("overlap");
     let covers = if overlap == "union" { Overlap::Union } else { Overlap::Count };

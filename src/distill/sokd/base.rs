@@ -6,7 +6,7 @@
 //! features but logits, these are what the classifier makes of it. Vectors and logits are not covered: the areas act on them
 //! through the heads' loss alone.
 
-use crate::distill::{Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, features, find};
+use crate::distill::{Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, crd, features, kd, review_kd};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
@@ -15,7 +15,9 @@ pub(super) type Augment<'a> = dyn FnMut(&mut Tape, &mut Lesson<'_>, &str, ValueI
 
 /// The description of the base `name`.
 pub(super) fn description(name: &str) -> Result<&'static MethodDescription> {
-    find(name).ok_or_else(|| Error::failed(format!("SoKD has no base `{name}`")))
+    let bases = [&crd::DESCRIPTION, &kd::DESCRIPTION, &review_kd::DESCRIPTION];
+    let found = bases.into_iter().find(|base| base.name == name);
+    found.ok_or_else(|| Error::failed(format!("SoKD has no base `{name}`")))
 }
 
 /// Adds to `taps` what the base reads, and what pooled vectors and logits are made of.
@@ -50,10 +52,14 @@ pub(super) fn record(
     augment: &mut Augment<'_>,
 ) -> Result<Taught> {
     let mut teacher = lesson.teacher()?.clone();
-    let own = teacher.features.clone();
+    let whole = teacher.clone();
+    if let Some(read) = read(base, lesson)? {
+        // Others may have asked for more; what is drawn here must not depend on them.
+        teacher.features.retain(|(name, _)| read.contains(name));
+    }
     let mut pooled = None;
-    if !base.needs.features || own.iter().any(|(_, feature)| !is_map(tape, *feature)) {
-        let map = teacher.classified(tape)?;
+    if !base.needs.features || teacher.features.iter().any(|(_, feature)| !is_map(tape, *feature)) {
+        let map = whole.classified(tape)?;
         let map = augment(tape, lesson, "classified", map)?;
         pooled = Some(tape.adaptive_avg_pool(map, 1, 1)?);
     }
@@ -97,6 +103,19 @@ pub(super) fn record(
         equipment: &mut *lesson.equipment,
     };
     (base.record)(tape, &mut inner, &base.defaults())
+}
+
+/// The teacher's features that the base reads; none in a parity case, which holds just these.
+fn read(base: &MethodDescription, lesson: &Lesson<'_>) -> Result<Option<Vec<String>>> {
+    let Some(student) = &lesson.student.model else { return Ok(None) };
+    let mut mentors = Vec::new();
+    for mentor in &lesson.mentors {
+        mentors.push((mentor.role.as_str(), &mentor.model()?.network));
+    }
+    let (teachers, assistants) = (lesson.teachers, lesson.assistants);
+    let classroom = Classroom { student: &student.network, mentors, teachers, assistants };
+    let taps = (base.taps)(&classroom, &base.defaults())?;
+    Ok(Some(taps.mentors.into_iter().next().unwrap_or_default()))
 }
 
 /// Multiplies all maps of `pupil` by the mask, brought to their sizes.

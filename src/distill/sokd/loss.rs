@@ -4,7 +4,7 @@
 
 use super::areas::{self, Seen};
 use super::base::{self, Augment};
-use crate::distill::{Hyperparameters, Lesson, MentorUse, Taught, Term, Update};
+use crate::distill::{Hyperparameters, Lesson, MentorUse, Taught, Term, Update, Write};
 use crate::error::Result;
 use crate::nn::Map;
 use crate::tape::{Tape, ValueId};
@@ -38,6 +38,7 @@ pub(super) struct Loss {
     pub(super) mentors: Vec<MentorUse>,
     pub(super) details: Vec<(&'static str, ValueId)>,
     pub(super) updates: Vec<Update>,
+    pub(super) writes: Vec<Write>,
 }
 
 /// Whether the student's map is brought into the teacher's space at all.
@@ -76,7 +77,7 @@ pub(super) fn record(
     let mut mask = None;
     let mut detection = None;
     if let (Some([student, teacher]), true) = (pair, values.flag("areas")) {
-        let classes = values.count("heat_classes").unwrap_or(0) as usize;
+        let classes = values.whole("heat_classes");
         let student: Seen = areas::look(tape, lesson, student, classes)?;
         let teacher = areas::look(tape, lesson, teacher, classes)?;
         let difference = areas::difference(tape, student, teacher)?;
@@ -84,7 +85,7 @@ pub(super) fn record(
         detection = Some(tape.scale(difference, values.number("detection_weight")));
         mask = Some(areas::mask(tape, student, values)?);
     }
-    let (mut terms, mut mentors, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut terms, mut mentors, mut updates, mut writes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut sum = match pair.filter(|_| values.choice("base") == "fitnet") {
         Some([mut student, mut teacher]) => {
             let cross_entropy = lesson.cross_entropy(tape)?;
@@ -105,11 +106,12 @@ pub(super) fn record(
         }
         None => {
             let base = base::description(values.choice("base"))?;
-            let Taught { loss, terms: own, mentors: used, updates: moved, .. } =
+            let Taught { loss, terms: own, mentors: used, updates: moved, writes: written, .. } =
                 base::record(tape, lesson, base, mask, augment)?;
             terms.extend(own);
             mentors.extend(used);
             updates.extend(moved);
+            writes.extend(written);
             loss
         }
     };
@@ -117,5 +119,5 @@ pub(super) fn record(
         terms.push(Term::scalar("detection", detection));
         sum = tape.add(sum, detection)?;
     }
-    Ok(Loss { sum, terms, mentors, details, updates })
+    Ok(Loss { sum, terms, mentors, details, updates, writes })
 }

@@ -47,7 +47,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     hyperparameters: &[
         Hyperparameter {
             name: "base",
-            kind: Kind::Choice { names: &["fitnet", "kd"] },
+            kind: Kind::Choice { names: &["fitnet", "review_kd", "crd", "kd"] },
             documentation: "the method that learns from augmented features; others than fitnet keep their own weights",
         },
         Hyperparameter {
@@ -92,12 +92,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         },
         Hyperparameter {
             name: "area_count",
-            kind: Kind::CountOrNone { default: Some(8), maximum: 1024 },
+            kind: Kind::Count { default: 8, minimum: 1, maximum: 1024 },
             documentation: "areas of an image",
         },
         Hyperparameter {
             name: "heat_classes",
-            kind: Kind::CountOrNone { default: Some(100), maximum: 4096 },
+            kind: Kind::Count { default: 100, minimum: 1, maximum: 4096 },
             documentation: "channels of the heatmap; an earlier version of the released code had 2",
         },
         Hyperparameter {
@@ -189,14 +189,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 };
 
 fn contradiction(values: &Hyperparameters) -> Option<(&'static str, String)> {
-    let none = |name: &'static str| (values.count(name).unwrap_or(0) == 0).then(|| (name, "at least 1".to_string()));
     let needless = searches(values) && !loss::adapts(values);
-    let untaught = needless.then(|| {
+    needless.then(|| {
         let why = "without areas nothing trains the adapter through which the policy sees the student; set consistency = \
                    false, or areas = true";
         ("base", why.to_string())
-    });
-    values.flag("areas").then(|| none("area_count").or_else(|| none("heat_classes"))).flatten().or(untaught)
+    })
 }
 
 /// Whether the policy learns at all.
@@ -264,7 +262,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         Some(positions) => augmenter.apply(tape, lesson, name, x, (positions, Learns::Nothing)),
         None => Ok(x),
     };
-    let Loss { sum, terms, mentors, mut details, mut updates } =
+    let Loss { sum, terms, mentors, mut details, mut updates, writes } =
         loss::record(tape, lesson, values, adapted, rows[0], &mut augment)?;
     if let (Some(policy), Some(sample), Some(adapted), true) = (&policy, &sample, adapted, searching) {
         let control = match control {
@@ -276,7 +274,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         details.push(("loss/search", objective));
         updates.push(update);
     }
-    Ok(Taught { mentors, details, updates, ..Taught::new(sum, terms) })
+    Ok(Taught { mentors, details, updates, writes, ..Taught::new(sum, terms) })
 }
 
 #[cfg(test)]

@@ -21,6 +21,15 @@ fn thirty_five_pairs_are_chosen_by_the_seed() {
 }
 
 #[test]
+fn every_base_is_known() {
+    let base = DESCRIPTION.hyperparameters.iter().find(|one| one.name == "base").unwrap();
+    let Kind::Choice { names } = base.kind else { panic!("{:?}", base.kind) };
+    for name in names.iter().filter(|name| **name != "fitnet") {
+        assert_eq!(base::description(name).unwrap().name, *name);
+    }
+}
+
+#[test]
 fn gradients_of_the_whole_loss_are_those_of_differences() {
     for options in [
         "{}",

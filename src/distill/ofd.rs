@@ -1,0 +1,191 @@
+//! Overhaul of feature distillation: maps are compared before their last ReLU, where the teacher's are cut at a negative
+//! margin, and only where the student has something to learn.
+//!
+//! For each of the n stages, from the last one backwards, with student map s (through a 1x1 convolution and BatchNorm of its
+//! own) and teacher map t before their ReLU:
+//! - margin of channel c: with scale `sigma = |gamma|` and mean `mu = beta` of the BatchNorm before that ReLU, the mean of a
+//!   normal variable that is negative: `mu - sigma exp(-(mu / sigma)^2 / 2) / (sqrt(2 pi) Phi(-mu / sigma))`, or `-3 sigma`
+//!   where `Phi(-mu / sigma) <= 0.001` (equation 6 and the authors' code);
+//! - `t' = max(t, margin)`, and `(s - t')^2` counts where `s > t'` or `t' > 0` (equation 4);
+//! - `loss = CE(z_S, y) + weight sum_i 2^(i - n) (1/B) sum (s_i - t'_i)^2`.
+//!
+//! The teacher's map is pooled to the student's height. The authors leave the teacher in training mode while it teaches;
+//! here it is in evaluation mode like every mentor.
+
+use super::adapters::{Chain, map_of};
+use super::{
+    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use, features,
+};
+use crate::error::{Error, Result};
+use crate::nn::{Initialisation, LayerKind, Model, Network, Rule};
+use crate::tape::{StateId, Tape, ValueId};
+
+/// What this method says about itself. The defaults are those of the authors' code in mdistiller's form.
+pub const DESCRIPTION: MethodDescription = MethodDescription {
+    name: "ofd",
+    title: "maps before the last ReLU match the teacher's above a margin",
+    paper: "Heo, Kim, Yun, Park, Kwak, Choi: A Comprehensive Overhaul of Feature Distillation, ICCV 2019, arXiv 1904.01866",
+    needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
+    hyperparameters: &[Hyperparameter {
+        name: "weight",
+        kind: Kind::Number { default: 0.001, minimum: 0.0, inclusive: false },
+        documentation: "weight of the distance of the maps beside the cross-entropy",
+    }],
+    taps: |classroom, _| {
+        let taps = features::of_teacher(classroom, features::preact, features::preact)?;
+        if let Some((_, teacher)) = classroom.mentors.first() {
+            taps.mentors[0].iter().try_for_each(|name| norm_before(teacher, name).map(|_| ()))?;
+        }
+        Ok(taps)
+    },
+    record,
+    ..MethodDescription::BASE
+};
+
+/// The BatchNorm that makes the feature `name`; of an addition, the one at the end of its first branch.
+fn norm_before(network: &Network, name: &str) -> Result<usize> {
+    let is_norm = |node: usize| matches!(network.nodes[node].kind, LayerKind::BatchNorm { .. });
+    let found = network.tap(name).and_then(|node| match network.nodes[node].kind {
+        LayerKind::Add => network.nodes[node].inputs.iter().copied().find(|input| is_norm(*input)),
+        _ => is_norm(node).then_some(node),
+    });
+    found.ok_or_else(|| {
+        Error::request(format!("{} cannot teach by method ofd: no BatchNorm makes its feature `{name}`", network.name))
+    })
+}
+
+/// Records the loss of a lesson.
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let (student, teacher) = (lesson.student.clone(), lesson.teacher()?.clone());
+    let weight = values.number("weight");
+    let batch = tape.shape(student.logits)[0] as f64;
+    let cross_entropy = lesson.cross_entropy(tape)?;
+    let (own, theirs) = (student.preact_names(tape)?, teacher.preact_names(tape)?);
+    let stages = own.len().min(theirs.len());
+    let mut parts = vec![(1.0, cross_entropy)];
+    let mut terms = vec![Term::scalar("cross_entropy", cross_entropy)];
+    // Both lists end with the last stage.
+    for back in 0..stages {
+        let (own, theirs) = (&own[own.len() - 1 - back], &theirs[theirs.len() - 1 - back]);
+        let target = cut(tape, lesson, &teacher, theirs)?;
+        let map = student.activation(own)?;
+        let [height, width, channels] = map_of(tape, map);
+        let mine = tape.shape(target);
+        let target = if mine[1] > height { tape.adaptive_avg_pool(target, height, width)? } else { target };
+        let connector = connector(own, [height, width, channels], mine.channels())?;
+        let source = lesson.adapted(tape, &format!("connector_{own}"), &connector, map)?;
+        let distance = distance(tape, source, target)?;
+        let factor = weight / batch / f64::from(1u32 << back);
+        terms.push(Term::scalar(theirs.clone(), tape.scale(distance, factor)));
+        parts.push((factor, distance));
+    }
+    let loss = tape.weighted_sum(&parts)?;
+    let mentors = vec![MentorUse::constant(&teacher.role, weight, None)];
+    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+}
+
+/// From the student's channels to the teacher's.
+fn connector(name: &str, input: [usize; 3], channels: usize) -> Result<Network> {
+    let init = Initialisation { conv_weight: Rule::KaimingNormalFanOut, ..Initialisation::default() };
+    Ok(Chain::new(name, input).conv("0", channels, 1, 1, 0, false)?.batch_norm("1")?.starting(init).network())
+}
+
+/// The teacher's map, no lower than its margin in each channel.
+fn cut(tape: &mut Tape, lesson: &mut Lesson<'_>, teacher: &super::Pupil, name: &str) -> Result<ValueId> {
+    let map = teacher.feature(tape, name)?;
+    let channels = tape.shape(map).channels();
+    let margin = match (&teacher.model, lesson.equipment.given.get(&format!("margin/{name}"))) {
+        (_, Some(given)) => *given,
+        (Some(model), None) => {
+            let from = scale_and_mean(model, norm_before(&model.network, name)?);
+            lesson.derived(tape, &format!("margin_{name}"), [channels], from, margins)
+        }
+        (None, None) => return Err(Error::request(format!("the margin `given/margin/{name}` is missing"))),
+    };
+    tape.maximum(map, margin)
+}
+
+/// Gamma and beta of a BatchNorm.
+fn scale_and_mean(model: &Model, norm: usize) -> Vec<StateId> {
+    let own = model.parameters.iter().filter(|one| one.spec.layer == norm && one.spec.trainable);
+    own.map(|one| one.value).collect()
+}
+
+/// The margins of all channels, from gamma and beta.
+fn margins(from: &[Vec<f64>]) -> Vec<f64> {
+    let margin = |(gamma, beta): (&f64, &f64)| {
+        let (scale, mean) = (gamma.abs(), *beta);
+        // Phi(-mu / sigma)
+        let below = 0.5 * libm::erfc(mean / scale / std::f64::consts::SQRT_2);
+        match below > 0.001 {
+            true => {
+                let density = (-(mean / scale).powi(2) / 2.0).exp() / std::f64::consts::TAU.sqrt();
+                mean - scale * density / below
+            }
+            false => -3.0 * scale,
+        }
+    };
+    from[0].iter().zip(&from[1]).map(margin).collect()
+}
+
+/// `sum (s - t)^2` where `s > t` or `t > 0`.
+fn distance(tape: &mut Tape, source: ValueId, target: ValueId) -> Result<ValueId> {
+    let above = tape.greater(source, target)?;
+    let active = tape.above(target, 0.0)?;
+    let counts = tape.maximum(above, active)?;
+    let counts = tape.detach(counts);
+    let difference = tape.subtract(source, target)?;
+    let squares = tape.square(difference)?;
+    let counted = tape.multiply(squares, counts)?;
+    tape.total(counted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{Small, check_method};
+    use super::*;
+
+    #[test]
+    fn gradients_reach_logits_maps_and_connectors() {
+        let student: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 3]), ("f2pre", [2, 2, 4])];
+        let teacher: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 5]), ("f2pre", [4, 4, 6])];
+        let given: &[(&str, &[usize])] = &[("margin/f1pre", &[5]), ("margin/f2pre", &[6])];
+        let small = Small { student, mentors: &[("teacher", teacher)], given, ..Small::default() };
+        check_method("ofd", r#"{"weight": 0.3}"#, &small);
+    }
+
+    /// Against the definition: the mean of the negative part of a normal variable, by summing its density.
+    #[test]
+    fn margins_are_means_of_what_is_negative() {
+        let numeric = |scale: f64, mean: f64| {
+            let (mut above, mut below) = (0.0, 0.0);
+            for step in 0..200_000 {
+                let x = -(f64::from(step) + 0.5) * 1e-4;
+                let density = (-((x - mean) / scale).powi(2) / 2.0).exp();
+                (above, below) = (above + x * density, below + density);
+            }
+            above / below
+        };
+        let (gammas, betas) = (vec![0.5, -1.5, 1.0, 0.1, 0.0], vec![0.2, -0.7, 0.0, 1.0, 0.0]);
+        let found = margins(&[gammas.clone(), betas.clone()]);
+        for index in 0..3 {
+            let expected = numeric(gammas[index].abs(), betas[index]);
+            assert!((found[index] - expected).abs() < 1e-6, "{index}: {} {expected}", found[index]);
+        }
+        // Hardly ever negative: three scales below zero. A channel without scale: 0.
+        assert!((found[3] + 0.3).abs() < 1e-12 && found[4] == 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn a_teacher_without_what_is_needed_is_refused_by_name() {
+        let network = |name: &str| crate::nn::build(name, 10, 3, 32, 32).unwrap();
+        for name in ["resnet8", "wrn_16_1", "vgg8", "ResNet18"] {
+            let network = network(name);
+            for feature in features::preact(&network).unwrap() {
+                norm_before(&network, &feature).unwrap();
+            }
+        }
+        let error = norm_before(&network("ShuffleV2"), "f1pre").unwrap_err().to_string();
+        assert!(error.contains("ShuffleV2 cannot teach by method ofd"), "{error}");
+    }
+}

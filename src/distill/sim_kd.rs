@@ -1,0 +1,116 @@
+//! SimKD: the teacher's classifier is used again. A projector brings the student's last map into the teacher's space, where it
+//! is only to be what the teacher's is; the teacher's classifier, which does not change, then tells the class.
+//!
+//! `loss = weight mean (P(f_S) - f_T)^2 + ce_weight CE(z, y) + kd_weight T^2 KL(softmax(z_T / T) || softmax(z / T))`, with
+//! `z` the teacher's classifier on the pooled `P(f_S)`. The larger of both maps is pooled to the smaller's size. The authors
+//! have `weight = 1` and the others 0. What is trained, tested, saved and deployed is the student with projector and
+//! classifier ([`Network::joined_with`]).
+
+use super::{
+    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Term, Use,
+    features,
+};
+use crate::error::Result;
+#[cfg(doc)]
+use crate::nn::Network;
+use crate::nn::PROJECTED;
+use crate::tape::Tape;
+
+/// What this method says about itself. The defaults are those of the authors' code.
+pub const DESCRIPTION: MethodDescription = MethodDescription {
+    name: "sim_kd",
+    title: "the student's projected map matches the teacher's, whose classifier is used again",
+    paper: "Chen, Mei, Zhang, Wang, Feng, Chen: Knowledge Distillation with the Reused Teacher Classifier, CVPR 2022, \
+            arXiv 2203.14001",
+    needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
+    hyperparameters: &[
+        Hyperparameter {
+            name: "weight",
+            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: false },
+            documentation: "weight of the distance of the maps",
+        },
+        Hyperparameter {
+            name: "ce_weight",
+            kind: Kind::Number { default: 0.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the cross-entropy with the labels",
+        },
+        Hyperparameter {
+            name: "kd_weight",
+            kind: Kind::Number { default: 0.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the divergence from the teacher",
+        },
+        Hyperparameter {
+            name: "temperature",
+            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
+            documentation: "divides the logits of student and teacher in the divergence",
+        },
+    ],
+    taps: |classroom, _| {
+        let teacher = |network: &crate::nn::Network| Ok(vec![features::classified(network)?.0]);
+        let mentors = features::of_teacher(classroom, |_| Ok(Vec::new()), teacher)?.mentors;
+        Ok(Taps { student: vec![PROJECTED.into()], mentors })
+    },
+    student: |classroom, _| {
+        let teacher = classroom.mentors.first().map(|(_, network)| classroom.student.joined_with(network));
+        teacher.transpose()
+    },
+    record,
+    ..MethodDescription::BASE
+};
+
+/// Records the loss of a lesson.
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let teacher = lesson.teacher()?.clone();
+    keep_classifier(lesson);
+    let projected = lesson.student.feature(tape, PROJECTED)?; // [B, H, W, C]
+    let target = teacher.classified(tape)?;
+    let (own, other) = (tape.shape(projected), tape.shape(target));
+    let target = if other[1] > own[1] { tape.adaptive_avg_pool(target, own[1], own[2])? } else { target };
+    let difference = tape.subtract(projected, target)?;
+    let squares = tape.square(difference)?;
+    let distance = tape.average(squares)?;
+    let mut terms = vec![(teacher.role.clone(), values.number("weight"), distance)];
+    let temperature = values.number("temperature");
+    if values.number("ce_weight") > 0.0 {
+        terms.push(("cross_entropy".into(), values.number("ce_weight"), lesson.cross_entropy(tape)?));
+    }
+    if values.number("kd_weight") > 0.0 {
+        let divergence = tape.kl_divergence(lesson.student.logits, teacher.logits, temperature)?;
+        terms.push(("divergence".into(), values.number("kd_weight"), divergence));
+    }
+    let parts: Vec<_> = terms.into_iter().map(|(name, weight, part)| (name, tape.scale(part, weight))).collect();
+    let sum: Vec<_> = parts.iter().map(|(_, part)| (1.0, *part)).collect();
+    let loss = tape.weighted_sum(&sum)?;
+    let terms = parts.into_iter().map(|(name, part)| Term::scalar(name, part)).collect();
+    let mentors = vec![MentorUse::constant(&teacher.role, values.number("weight"), None)];
+    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+}
+
+/// The classifier stays the teacher's.
+fn keep_classifier(lesson: &mut Lesson<'_>) {
+    let of = |model: &crate::nn::Model| {
+        let own = model.parameters.iter().filter(|one| one.spec.layer == model.network.logits);
+        own.map(|one| one.value).collect::<Vec<_>>()
+    };
+    let (Some(student), Some(teacher)) = (&lesson.student.model, &lesson.mentors[0].model) else { return };
+    let pairs: Vec<_> = of(student).into_iter().zip(of(teacher)).collect();
+    pairs.into_iter().for_each(|(own, other)| lesson.keep_copy(own, other));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{Small, check_method};
+    use super::*;
+
+    #[test]
+    fn gradients_are_those_of_the_loss() {
+        let maps: &[(&str, [usize; 3])] = &[(PROJECTED, [3, 3, 4])];
+        // A map of equal size, and one that is pooled first.
+        for height in [3, 6] {
+            let teacher: &[(&str, [usize; 3])] = &[("f1", [height, height, 4]), ("f2", [1, 1, 4])];
+            let small = Small { student: maps, mentors: &[("teacher", teacher)], ..Small::default() };
+            check_method("sim_kd", "{}", &small);
+            check_method("sim_kd", r#"{"weight": 2, "ce_weight": 0.5, "kd_weight": 0.7, "temperature": 2}"#, &small);
+        }
+    }
+}
