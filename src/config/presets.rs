@@ -45,6 +45,8 @@ pub const PRESETS: &[Preset] = presets![
     "classroomkd-wrn_16_2-wrn_40_2-betterpeers",
     "classroomkd-wrn_40_1-wrn_40_2",
     "classroomkd-ablations",
+    "fashion-sokd",
+    "sokd-resnet8x4-resnet32x4",
 ];
 
 impl Preset {

@@ -200,7 +200,9 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
             Some(input) => (input.name.to_string(), input.turned(values)),
             None => {
                 let (name, _, shape) = &owned[index - differentiated.len()];
-                (format!("{PARAMETER}{name}"), CaseTensor::new(shape, to_pytorch(shape, &values)))
+                let name = format!("{PARAMETER}{name}");
+                let given = case.input(&name)?.shape.clone();
+                (name, CaseTensor::new(&given, to_pytorch(shape, &values)))
             }
         };
         answers.insert(format!("expect/grad/{name}"), tensor);
