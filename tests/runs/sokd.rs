@@ -43,15 +43,6 @@ translate_by_side = true
 overlap = "count2"
 held_out = false
 
-[[methods]]
-name = "sokd"
-label = "of-logits"
-base = "kd"
-search_epochs = 1
-detection_weight = 1.0
-heat_classes = 4
-area_count = 3
-
 [train]
 epochs = 2
 batch_size = 16
@@ -89,9 +80,9 @@ fn a_policy_is_searched_told_kept_and_used_again() {
     for phase in 0..2 {
         let out = format!("stopped-{phase}");
         let mut running = Running::start(&school, &["sokd.toml", "--out", &out, "--threads", "1"]);
-        // Pretraining, distillation, and for its second phase the end of an epoch of all three.
+        // Pretraining, distillation, and for its second phase the end of an epoch of both.
         (0..2).for_each(|_| running.wait_for("stage"));
-        (0..3 * phase).for_each(|_| running.wait_for("metrics"));
+        (0..2 * phase).for_each(|_| running.wait_for("metrics"));
         running.child.kill().unwrap();
         running.child.wait().unwrap();
         school.run(&["run", "--resume", &out, "--quiet"]);
@@ -110,6 +101,26 @@ fn a_policy_is_searched_told_kept_and_used_again() {
     for name in ["policy.probability", "policy.choice", "policy.magnitude"] {
         let [before, after] = ["whole", "again"].map(|run| tensor(&school, &format!("{run}/{policy}"), name));
         assert_eq!(before, after, "{name}");
+    }
+}
+
+#[test]
+fn other_methods_learn_from_augmented_features() {
+    let school = School::new();
+    let mut config = CONFIG.split("[[methods]]").next().unwrap().to_string();
+    for base in ["review_kd", "crd", "kd"] {
+        config += &format!(
+            "[[methods]]\nname = \"sokd\"\nlabel = \"{base}\"\nbase = \"{base}\"\nsearch_epochs = 1\n\
+             detection_weight = 1.0\nheat_classes = 4\narea_count = 3\n"
+        );
+    }
+    config += "[train]\nepochs = 2\nbatch_size = 16\nseeds = [1]\n\
+               optimizer = { name = \"sgd\", lr = 0.01, momentum = 0.9, weight_decay = 5e-4, nesterov = false }\n";
+    school.write("bases.toml", config);
+    school.run(&["run", "bases.toml", "--out", "bases", "--quiet"]);
+    let left = school.left("bases");
+    for base in ["review_kd", "crd", "kd"] {
+        assert!(left.contains_key(&format!("models/method-{base}-seed1.safetensors")), "{base}");
     }
 }
 

@@ -82,5 +82,7 @@ pub(super) fn mask(tape: &mut Tape, student: Seen, values: &Hyperparameters) -> 
     let overlap = values.choice("overlap");
     let covers = if overlap == "union" { Overlap::Union } else { Overlap::Count };
     let mask = tape.box_mask(boxes, shape[1], shape[2], covers)?;
+    // No gradient flows through areas.
+    let mask = tape.detach(mask);
     if overlap == "count" { tape.sqrt(mask) } else { Ok(mask) }
 }
