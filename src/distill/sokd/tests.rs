@@ -1,10 +1,10 @@
 use super::augmentation::KINDS;
 use super::policy::{MARGIN, pairs};
 use super::*;
-use crate::distill::check::{Small, check_method};
+use crate::distill::check::{Mentors, Small, check_method};
 
 const STUDENT: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
-const TEACHER: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f2", [6, 6, 4])])];
+const TEACHER: Mentors<'static> = &[("teacher", &[("f2", [6, 6, 4])])];
 
 fn small() -> Small<'static> {
     Small { batch: 5, classes: 3, student: STUDENT, mentors: TEACHER, ..Small::default() }
@@ -47,7 +47,7 @@ fn gradients_of_the_whole_loss_are_those_of_differences() {
 
 #[test]
 fn gradients_of_other_methods_losses_pass_through_areas() {
-    let teacher: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
+    let teacher: Mentors<'_> = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
     let student: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
     let given: &[(&str, &[usize])] = &[("head/0/weight", &[4, 3]), ("head/0/bias", &[3])];
     for options in [r#"{"base": "kd"}"#, r#"{"base": "dkd"}"#] {
@@ -57,12 +57,12 @@ fn gradients_of_other_methods_losses_pass_through_areas() {
     let student: &[(&str, [usize; 3])] = &[("f1", [8, 8, 3]), ("f2", [4, 4, 4]), ("f3", [1, 1, 6])];
     let teacher: &[(&str, [usize; 3])] =
         &[("f1pre", [8, 8, 4]), ("f2pre", [8, 8, 5]), ("f3", [1, 1, 5]), ("f1", [8, 8, 4]), ("f2", [8, 8, 5])];
-    let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", teacher)];
+    let mentors: Mentors<'_> = &[("teacher", teacher)];
     check_method("sokd", r#"{"base": "review_kd"}"#, &Small { student, mentors, ..small() });
 
     // Attention maps of equal stages.
     let student: &[(&str, [usize; 3])] = &[("f1", [8, 8, 4]), ("f2", [4, 4, 5])];
-    let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [4, 4, 4])])];
+    let mentors: Mentors<'_> = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [4, 4, 4])])];
     check_method("sokd", r#"{"base": "at"}"#, &Small { student, mentors, ..small() });
 }
 
