@@ -121,7 +121,8 @@ pub(super) fn contrast(
     let mut losses = Vec::new();
     let mut writes = Vec::new();
     for (own_side, other) in [(&of_student, &of_teacher), (&of_teacher, &of_student)] {
-        let products = tape.bank_products(own_side.embedding, other.bank, indices)?;
+        let bank = tape.detach(other.bank);
+        let products = tape.bank_products(own_side.embedding, bank, indices)?;
         let sharpened = tape.scale(products, 1.0 / values.number("tau"));
         let exponentials = tape.exp(sharpened)?;
         let normaliser = first_or_known(tape, exponentials, own_side.normaliser, images)?;

@@ -18,7 +18,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "teacher and all assistants guide the student, and every batch leaves some of them out",
     paper: "Son, Na, Choi, Hwang: Densely Guided Knowledge Distillation using Multiple Teacher Assistants, ICCV 2021, \
             arXiv 2009.08825",
-    needs: Needs { teachers: Use::Required, assistants: Use::Optional, ..MethodDescription::BASE.needs },
+    needs: Needs { teachers: Use::Required, assistants: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
         Hyperparameter {
             name: "temperature",
@@ -108,13 +108,17 @@ fn kept(tape: &mut Tape, given: Option<ValueId>, guides: usize, dropped: usize) 
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::distill::check::{Small, check_method};
+    use crate::tape::{Arena, Plan, StateLayout};
+    use crate::tensor::DType;
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] =
-            &[("teacher", &[]), ("assistant-1", &[]), ("assistant-2", &[]), ("assistant-3", &[])];
-        let small = Small { mentors, ..Small::default() };
+        let small = Small {
+            mentors: &[("teacher", &[]), ("assistant-1", &[]), ("assistant-2", &[]), ("assistant-3", &[])],
+            ..Small::default()
+        };
         for hyperparameters in [
             "{}",
             r#"{"dropped": 2, "lambda": 0.6, "kl_reduction": "batchmean"}"#,
@@ -122,6 +126,42 @@ mod tests {
         ] {
             check_method("dgkd", hyperparameters, &small);
         }
-        check_method("dgkd", r#"{"lambda": 0.5}"#, &Small { mentors: &mentors[..1], ..small });
+        check_method("dgkd", r#"{"lambda": 0.5}"#, &Small { mentors: &[("teacher", &[])], ..small });
+    }
+
+    /// Which guides are kept in each of `steps`, of four, with `dropped` left out.
+    fn drawn(seed: u64, dropped: usize, steps: u32) -> Vec<Vec<f64>> {
+        let mut layout = StateLayout::new();
+        let number = layout.declare("number", DType::U32, [1]);
+        let mut tape = Tape::new(DType::F32);
+        let value = tape.state(&layout, number);
+        tape.set_randomness(seed, value);
+        let kept = kept(&mut tape, None, 4, dropped).unwrap().expect("some are dropped");
+        tape.keep(kept);
+        let plan = Plan::new(&tape, &layout);
+        let (mut state, mut arena) = (layout.allocate(), Arena::new(plan.bytes()));
+        let step = |step: u32| {
+            state.get_mut::<u32>(number)[0] = step;
+            plan.run(&mut arena, &mut state).unwrap();
+            plan.read_f64(&arena, &state, kept).unwrap()
+        };
+        (0..steps).map(step).collect()
+    }
+
+    /// Each of four guides is left out in a fourth of 800 steps (or in three fourths): 200 with a standard deviation of
+    /// sqrt(800 * 3 / 16) = 12.2; five of them are allowed.
+    #[test]
+    fn every_guide_is_left_out_equally_often_and_always_as_many() {
+        for dropped in [1, 3] {
+            let steps = drawn(5, dropped, 800);
+            assert_eq!(steps, drawn(5, dropped, 800));
+            assert_ne!(steps, drawn(6, dropped, 800));
+            assert!(steps.iter().flatten().all(|keep| *keep == 0.0 || *keep == 1.0));
+            assert!(steps.iter().all(|keep| keep.iter().sum::<f64>() == (4 - dropped) as f64));
+            for guide in 0..4 {
+                let left_out = steps.iter().filter(|keep| keep[guide] == 0.0).count() as f64;
+                assert!((left_out - 200.0 * dropped as f64).abs() <= 61.0, "guide {guide}: {left_out} of 800");
+            }
+        }
     }
 }

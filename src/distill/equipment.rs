@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::lesson::Lesson;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Distribution, Forward, Mode, Model, Network};
 use crate::random::{Philox, Stream};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
@@ -113,8 +113,8 @@ pub struct Equipment {
     pub pieces: Vec<Piece>,
     /// Numbers that follow the epochs.
     pub ramps: Vec<(StateId, Ramp)>,
-    /// Lists of the method's own making.
-    pub tables: Vec<(StateId, Vec<u32>)>,
+    /// Tables that never change, and state that nobody reads: [`Lesson::constant`], [`Lesson::table`], [`Lesson::scratch`].
+    pub tables: Vec<(StateId, Vec<f64>)>,
     /// What follows from a mentor's parameters.
     pub derived: Vec<Derived>,
     /// Parameters of the student that stay as they start: copies of a mentor's.
@@ -169,10 +169,29 @@ impl Equipment {
         }
     }
 
-    /// Sets the numbers that follow the epochs, and the lists that never change.
+    /// Sets the numbers that follow the epochs, and the tables that never change.
     pub fn enter(&self, state: &mut State, epoch: f64) {
-        self.tables.iter().for_each(|(id, list)| state.get_mut::<u32>(*id).copy_from_slice(list));
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
+        for (id, values) in &self.tables {
+            match state.layout().entry(*id).dtype {
+                DType::U32 => {
+                    let whole: Vec<u32> = values.iter().map(|x| *x as u32).collect();
+                    state.get_mut::<u32>(*id).copy_from_slice(&whole);
+                }
+                _ => state.set_f64(*id, values),
+            }
+        }
+    }
+
+    /// The table called `name`, declared where it is not known yet.
+    fn table(&mut self, layout: &mut StateLayout, name: &str, dtype: DType, shape: Shape, values: Vec<f64>) -> StateId {
+        let full = format!("{SET_BY_HOST}{}/{name}", self.prefix);
+        if let Some((known, _)) = self.tables.iter().find(|(id, _)| layout.entry(*id).name == full) {
+            return *known;
+        }
+        let id = layout.declare(full, dtype, shape);
+        self.tables.push((id, values));
+        id
     }
 
     /// Sets what follows from the mentors' parameters, which are set.
@@ -227,9 +246,10 @@ impl Equipment {
         }
         for piece in self.pieces.iter().filter(|piece| !piece.buffer) {
             let count = state.layout().entry(piece.value).shape.count();
-            let values = tensors.get(&piece.name).filter(|values| values.len() == count).ok_or_else(|| {
-                crate::error::Error::request(format!("the method's weights: {} does not fit", piece.name))
-            })?;
+            let values = tensors
+                .get(&piece.name)
+                .filter(|values| values.len() == count)
+                .ok_or_else(|| Error::request(format!("the method's weights: {} does not fit", piece.name)))?;
             state.set_f64(piece.value, &values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
         }
         Ok(())
@@ -340,16 +360,38 @@ impl Lesson<'_> {
         tape.state(self.layout, id)
     }
 
+    /// A table of numbers that never change, in the tape's float type or u32; `name` is unique within the method.
+    ///
+    /// # Errors
+    /// If there are more or fewer values than the shape has.
+    pub fn constant(
+        &mut self,
+        tape: &mut Tape,
+        name: &str,
+        dtype: DType,
+        shape: impl Into<Shape>,
+        values: Vec<f64>,
+    ) -> Result<ValueId> {
+        let shape = shape.into();
+        if values.len() != shape.count() {
+            return Err(Error::failed(format!("the table {name} of shape {shape} comes with {} values", values.len())));
+        }
+        let id = self.equipment.table(self.layout, name, dtype, shape, values);
+        Ok(tape.state(self.layout, id))
+    }
+
+    /// State of the tape's float type that is written and never read: where running statistics go that are not to move.
+    pub fn scratch(&mut self, tape: &mut Tape, name: &str, shape: Shape) -> ValueId {
+        let float = self.equipment.float;
+        let id = self.equipment.table(self.layout, name, float, shape, vec![0.0; shape.count()]);
+        tape.state(self.layout, id)
+    }
+
     /// A list u32 `[list.len()]` of the method's own making, the same in every recording; no part of a checkpoint.
     pub fn table(&mut self, tape: &mut Tape, name: &str, list: Vec<u32>) -> ValueId {
-        let Equipment { prefix, tables, .. } = &mut *self.equipment;
-        let full = format!("{SET_BY_HOST}{prefix}/{name}");
-        let known = tables.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
-        let id = known.unwrap_or_else(|| {
-            let id = self.layout.declare(full, DType::U32, [list.len()]);
-            tables.push((id, list));
-            id
-        });
+        let shape = Shape::from([list.len()]);
+        let values = list.into_iter().map(f64::from).collect();
+        let id = self.equipment.table(self.layout, name, DType::U32, shape, values);
         tape.state(self.layout, id)
     }
 

@@ -41,6 +41,7 @@ pub mod pkt;
 pub mod review_kd;
 pub mod rkd;
 pub mod sim_kd;
+pub mod sokd;
 pub mod sp;
 pub mod takd;
 pub mod vid;
@@ -81,6 +82,7 @@ pub const METHODS: &[&MethodDescription] = &[
     &one::DESCRIPTION,
     &classroomkd::DESCRIPTION,
     &amtml::DESCRIPTION,
+    &sokd::DESCRIPTION,
 ];
 
 /// The method called `name`.

@@ -3,7 +3,7 @@
 //! Beside logits and labels a case may hold what the method reads and owns: features `student/<name>` and
 //! `mentor/<i>/<name>` (maps `[N, C, H, W]`, vectors `[N, D]`), its parameters `param/<name>` in PyTorch's order (or plainly
 //! `<name>`, where they belong to no layer), and, as `given/<name>`, what it would draw or make itself. Gradients are taken of
-//! the student's values, of all parameters, and of what is given where a case expects that.
+//! the student's values, of all parameters (those by which they are trained), and of what is given where a case expects that.
 
 use std::collections::BTreeMap;
 
@@ -163,7 +163,20 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         differentiated.iter().map(|input| input.state).chain(owned.iter().map(|one| one.state)).collect();
     let wanted: Vec<ValueId> = ids.iter().map(|id| tape.state(&layout, *id)).collect();
     let one = tape.fill([], 1.0);
-    let gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
+    let mut gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
+    // What is trained apart has the gradients that it is trained by.
+    for update in &taught.updates {
+        let own: Vec<ValueId> = update.parameters.iter().map(|id| tape.state(&layout, *id)).collect();
+        let own = match &update.gradients {
+            Some(gradients) => gradients.iter().copied().map(Some).collect(),
+            None => tape.backward(&[(update.loss, one)], &own)?,
+        };
+        for (id, gradient) in update.parameters.iter().zip(own) {
+            if let Some(place) = ids.iter().position(|known| known == id) {
+                gradients[place] = gradient;
+            }
+        }
+    }
     let mut found = vec![("loss", taught.loss)];
     found.extend(taught.details.iter().copied());
     found.iter().map(|(_, id)| *id).chain(gradients.iter().flatten().copied()).for_each(|id| tape.keep(id));

@@ -22,6 +22,7 @@ mod program;
 mod state;
 mod tune;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,6 +111,8 @@ pub struct Tape {
     kept: Vec<ValueId>,
     lane: u32,
     randomness: Option<Randomness>,
+    /// Values that stand in for pieces of state: [`Tape::substitute`].
+    substitutes: BTreeMap<StateId, ValueId>,
     /// What was detached so far, and what takes its place: [`check::Constant`].
     #[cfg(test)]
     pub(crate) detached: (Vec<ValueId>, std::collections::VecDeque<Vec<f64>>),
@@ -135,6 +138,7 @@ impl Tape {
             kept,
             lane,
             randomness,
+            substitutes: BTreeMap::new(),
             #[cfg(test)]
             detached: Default::default(),
         }
@@ -221,8 +225,31 @@ impl Tape {
         &self.nodes
     }
 
-    /// Brings a piece of state onto the tape.
+    /// Lets values stand in for pieces of state in all that is recorded until the next call: layers that are recorded then
+    /// compute with other parameters than their own, and move other running statistics (which are state, too). With an
+    /// empty map everything is itself again.
+    ///
+    /// # Errors
+    /// If a value is of another type or shape than the state that it stands in for.
+    pub fn substitute(&mut self, layout: &StateLayout, substitutes: BTreeMap<StateId, ValueId>) -> Result<()> {
+        for (id, value) in &substitutes {
+            let (entry, value) = (layout.entry(*id), self.value(*value));
+            if (entry.dtype, entry.shape) != (value.dtype, value.shape) {
+                return Err(Error::failed(format!(
+                    "{} of shape {} ({}) cannot stand in for {} of shape {} ({})",
+                    value.name, value.shape, value.dtype, entry.name, entry.shape, entry.dtype
+                )));
+            }
+        }
+        self.substitutes = substitutes;
+        Ok(())
+    }
+
+    /// Brings a piece of state onto the tape, or what stands in for it ([`Tape::substitute`]).
     pub fn state(&mut self, layout: &StateLayout, id: StateId) -> ValueId {
+        if let Some(value) = self.substitutes.get(&id) {
+            return *value;
+        }
         if let Some(index) = self.values.iter().position(|value| value.home == Home::State(id)) {
             return ValueId(index as u32);
         }

@@ -9,6 +9,7 @@ use crate::distill::{
 };
 use crate::error::{Error, Result};
 use crate::nn::{Mode, Model, Role};
+use crate::ops::adam::{AdamOptions, AdamParameter};
 use crate::ops::evaluate::Counts;
 use crate::ops::sgd::{SgdOptions, SgdParameter, Watch};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
@@ -33,6 +34,8 @@ pub struct Learner {
     segments: Vec<Segment>,
     /// Of each parameter that is learned its velocity, or its moments.
     moments: BTreeMap<StateId, Vec<StateId>>,
+    /// Of each group that Adam updates how many updates there were, by its first parameter.
+    adam_steps: BTreeMap<StateId, StateId>,
     /// The first step of the stage, counted from 1, in which the loss or a weight was not finite; 0: none yet.
     pub broken: StateId,
     /// Sum of the loss over the epoch's steps.
@@ -90,6 +93,7 @@ impl Learner {
             taps,
             segments: Vec::new(),
             moments: BTreeMap::new(),
+            adam_steps: BTreeMap::new(),
             broken: layout.declare(format!("{prefix}/broken"), DType::U32, [1]),
             loss: layout.declare(format!("{prefix}/loss"), DType::F64, [1]),
             trained: Counts::declare(layout, &format!("{prefix}/trained"), classes),
@@ -157,6 +161,19 @@ impl Learner {
         let joined = taught.updates.iter().filter(with_loss).flat_map(|update| update.parameters.iter().copied());
         let wanted: Vec<StateId> = with_student.iter().map(|(id, ..)| *id).chain(joined).collect();
         let gradients = differentiate(tape, layout, taught.loss, &wanted)?;
+        // All gradients before the first update: their nodes read parameters.
+        let mut place = with_student.len();
+        let mut of_updates = Vec::new();
+        for update in &taught.updates {
+            of_updates.push(match &update.gradients {
+                Some(gradients) => gradients.iter().copied().map(Some).collect(),
+                None if update.loss == taught.loss => {
+                    place += update.parameters.len();
+                    gradients[place - update.parameters.len()..place].to_vec()
+                }
+                None => differentiate(tape, layout, update.loss, &update.parameters)?,
+            });
+        }
 
         let watch = Watch { loss: taught.loss, number: batch.number, broken: tape.state(layout, self.broken) };
         let rate = batch.rate.expect("a training's clock has rates");
@@ -184,17 +201,8 @@ impl Learner {
                 tape.sgd(group, rate, watch, options)?;
             }
         }
-        let mut place = with_student.len();
-        for update in &taught.updates {
-            let own = match &update.gradients {
-                Some(gradients) => gradients.iter().copied().map(Some).collect(),
-                None if update.loss == taught.loss => {
-                    place += update.parameters.len();
-                    gradients[place - update.parameters.len()..place].to_vec()
-                }
-                None => differentiate(tape, layout, update.loss, &update.parameters)?,
-            };
-            self.record_update(tape, layout, update, &own, watch)?;
+        for (update, gradients) in taught.updates.iter().zip(&of_updates) {
+            self.record_update(tape, layout, update, gradients, watch)?;
         }
         taught.writes.iter().try_for_each(|write| tape.scatter_rows(write.indices, write.rows, write.table))
     }
@@ -229,7 +237,20 @@ impl Learner {
                 }
                 tape.sgd(&group, update.rate, watch, options)
             }
-            Rule::Adam { .. } => unimplemented!(),
+            Rule::Adam { beta1, beta2, weight_decay } => {
+                let Some(first) = update.parameters.first() else { return Ok(()) };
+                let prefix = &self.prefix;
+                let name = format!("{prefix}/adam_steps/{}", parameters[0].1);
+                let steps = *self.adam_steps.entry(*first).or_insert_with(|| layout.declare(name, DType::U32, [1]));
+                let mut group = Vec::new();
+                for (id, name, gradient) in parameters {
+                    let [first, second] = [0, 1].map(|which| self.moment(tape, layout, id, &name, which));
+                    group.push(AdamParameter { weight: tape.state(layout, id), gradient, first, second });
+                }
+                let steps = tape.state(layout, steps);
+                let options = AdamOptions { betas: [beta1, beta2], weight_decay, ..AdamOptions::default() };
+                tape.adam(&group, update.rate, steps, watch, options)
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod resume;
 mod school;
 mod seeds;
 mod sim;
+mod sokd;
 mod together;
 mod tuning;
 

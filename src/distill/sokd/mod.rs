@@ -1,0 +1,281 @@
+//! SoKD: the teacher's features are augmented by a policy that is searched for, so that the student can follow them, and the
+//! student is compared with them where they are distinctive.
+//!
+//! ```text
+//! f_s = adapter(F_s)     f_t = s(F_t), s a sub-policy that is drawn in every step
+//! L = CE(z_S, y) + lambda mean (heads(f_s) - heads(f_t))^2 + beta mean sum_i (M(A_i) (f_s - f_t))^2
+//! ```
+//!
+//! (arXiv 2409.18785, as far as its text is known to us, and its authors' code where that decides.) The heads, which student
+//! and teacher share, make a heatmap, sizes and offsets; the areas `A_i` are boxes around the highest peaks of what they make
+//! of the student ([`areas`]). With another `base` that method's loss on augmented and covered features takes the place of the
+//! cross-entropy and of the last term ([`base`]).
+//!
+//! For `search_epochs` the policy ([`policy`]) learns beside the student ([`search`]): by default from
+//! `L_aug = 1/2 mean (f_t - f_s)^2` on the half of each batch that student and teacher are not compared on in that step, by
+//! straight-through Gumbel-Softmax. After that it stays, and is drawn from still. With `weights` of an earlier run and
+//! `search_epochs = 0` a policy is used that was found before.
+//!
+//! Where the released code does otherwise than the paper or than was meant, that is an option and off: `objective =
+//! "unrolled"` with `unrolled_random_policy`, `estimator = "relax"` with `relax_repeats_choice`, `translate_by_side`, `overlap
+//! = "count2"`, and `held_out = false`.
+
+mod areas;
+mod augmentation;
+mod base;
+mod loss;
+mod policy;
+mod relax;
+mod search;
+
+use self::loss::{Loss, Rows};
+use self::policy::{Learns, Policy};
+use self::relax::{Again, Control};
+use self::search::{Augmenter, Search};
+use super::{Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MethodDescription, Needs, Taps, Taught, Use};
+use crate::error::{Error, Result};
+use crate::nn::Network;
+use crate::tape::{Tape, ValueId};
+
+/// What this method says about itself. The defaults are the released code's.
+pub const DESCRIPTION: MethodDescription = MethodDescription {
+    name: "sokd",
+    title: "the student follows features of the teacher that a learned policy augments, in distinctive areas",
+    paper: "Shen, Huang, Zhu, Fan, Zhang: Student-Oriented Teacher Knowledge Refinement for Knowledge Distillation, ACM \
+            Multimedia 2024, arXiv 2409.18785",
+    needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
+    hyperparameters: &[
+        Hyperparameter {
+            name: "base",
+            kind: Kind::Choice { names: &["fitnet", "review_kd", "crd", "kd"] },
+            documentation: "the method that learns from augmented features; others than fitnet keep their own weights",
+        },
+        Hyperparameter {
+            name: "hint",
+            kind: Kind::Choice { names: &["f2", "f1", "f3", "f4"] },
+            documentation: "the feature of student and teacher that is compared",
+        },
+        Hyperparameter {
+            name: "ce_weight",
+            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the cross-entropy with the labels (base = \"fitnet\")",
+        },
+        Hyperparameter {
+            name: "detection_weight",
+            kind: Kind::Number { default: 1000.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the difference between what the heads make of student and teacher",
+        },
+        Hyperparameter {
+            name: "feature_weight",
+            kind: Kind::Number { default: 1000.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the difference between the features (base = \"fitnet\")",
+        },
+        Hyperparameter {
+            name: "search_epochs",
+            kind: Kind::Epochs { default: 20.0 },
+            documentation: "epochs in which the policy learns; with 0 it stays as it starts, or as `weights` say",
+        },
+        Hyperparameter {
+            name: "augmentation",
+            kind: Kind::Flag { default: true },
+            documentation: "whether the teacher's features are augmented",
+        },
+        Hyperparameter {
+            name: "consistency",
+            kind: Kind::Flag { default: true },
+            documentation: "whether the policy learns; if not it is drawn from as it starts",
+        },
+        Hyperparameter {
+            name: "areas",
+            kind: Kind::Flag { default: true },
+            documentation: "whether features are compared in distinctive areas only",
+        },
+        Hyperparameter {
+            name: "area_count",
+            kind: Kind::Count { default: 8, minimum: 1, maximum: 1024 },
+            documentation: "areas of an image",
+        },
+        Hyperparameter {
+            name: "heat_classes",
+            kind: Kind::Count { default: 100, minimum: 1, maximum: 4096 },
+            documentation: "channels of the heatmap; an earlier version of the released code had 2",
+        },
+        Hyperparameter {
+            name: "overlap",
+            kind: Kind::Choice { names: &["count", "union", "count2"] },
+            documentation: "how often the error of a pixel counts that several areas cover: as often, once, or squared as \
+                            released",
+        },
+        Hyperparameter {
+            name: "adapter_relu",
+            kind: Kind::Flag { default: true },
+            documentation: "whether the adapter ends in a ReLU; nets whose features have negative values may do without",
+        },
+        Hyperparameter {
+            name: "policy_seed",
+            kind: Kind::CountOrNone { default: Some(42), maximum: u32::MAX },
+            documentation: "which of the 36 pairs of operations is left out of the policy; none with \"none\"",
+        },
+        Hyperparameter {
+            name: "relaxation",
+            kind: Kind::Number { default: 0.5, minimum: 0.0, inclusive: false },
+            documentation: "temperature of what is drawn in the gradients of probabilities and choice",
+        },
+        Hyperparameter {
+            name: "policy_rate",
+            kind: Kind::Number { default: 3e-4, minimum: 0.0, inclusive: true },
+            documentation: "step length of Adam on the policy",
+        },
+        Hyperparameter {
+            name: "policy_decay",
+            kind: Kind::Number { default: 1e-3, minimum: 0.0, inclusive: true },
+            documentation: "weight decay of Adam on the policy",
+        },
+        Hyperparameter {
+            name: "objective",
+            kind: Kind::Choice { names: &["first_order", "unrolled"] },
+            documentation: "what the policy minimises: the consistency, or the student's loss after a virtual step",
+        },
+        Hyperparameter {
+            name: "estimator",
+            kind: Kind::Choice { names: &["gumbel", "relax"] },
+            documentation: "gradients of what is drawn: straight-through Gumbel-Softmax, or RELAX",
+        },
+        Hyperparameter {
+            name: "held_out",
+            kind: Kind::Flag { default: true },
+            documentation: "whether the policy learns from the half of a batch that features are not compared on (base = \
+                            \"fitnet\")",
+        },
+        Hyperparameter {
+            name: "unrolled_rate",
+            kind: Kind::Number { default: 0.01, minimum: 0.0, inclusive: true },
+            documentation: "length of the virtual step",
+        },
+        Hyperparameter {
+            name: "unrolled_decay",
+            kind: Kind::Number { default: 1e-4, minimum: 0.0, inclusive: true },
+            documentation: "weight decay of the virtual step",
+        },
+        Hyperparameter {
+            name: "unrolled_random_policy",
+            kind: Kind::Flag { default: false },
+            documentation: "as released: after the virtual step the loss is of features that an untrained policy augments, not \
+                            of plain ones",
+        },
+        Hyperparameter {
+            name: "relax_repeats_choice",
+            kind: Kind::Flag { default: false },
+            documentation: "as released: the score of the choice counts once for every probability (70 times)",
+        },
+        Hyperparameter {
+            name: "translate_by_side",
+            kind: Kind::Flag { default: false },
+            documentation: "as released: translations are by value times height in half maps, out of the map mostly",
+        },
+    ],
+    contradiction,
+    phases: |values| match searches(values) {
+        true => vec![values.epochs("search_epochs").round() as u32],
+        false => Vec::new(),
+    },
+    taps,
+    record,
+    learned: |values, parameter| match values.flag("augmentation") {
+        true => policy::learned(values, parameter),
+        false => Vec::new(),
+    },
+    ..MethodDescription::BASE
+};
+
+fn contradiction(values: &Hyperparameters) -> Option<(&'static str, String)> {
+    let needless = searches(values) && !loss::adapts(values);
+    needless.then(|| {
+        let why = "without areas nothing trains the adapter through which the policy sees the student; set consistency = \
+                   false, or areas = true";
+        ("base", why.to_string())
+    })
+}
+
+/// Whether the policy learns at all.
+fn searches(values: &Hyperparameters) -> bool {
+    values.flag("augmentation") && values.flag("consistency")
+}
+
+fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
+    let hint = values.choice("hint");
+    let (role, teacher) = classroom.mentors[0];
+    let known = |role: &str, network: &Network| match network.tap(hint) {
+        Some(_) => Ok(()),
+        None => {
+            let names: Vec<&str> = network.tap_shapes().map(|(name, _)| name).collect();
+            Err(Error::request(format!("{role}: {} has no feature `{hint}`", network.name))
+                .help(format!("its features: {}", names.join(", "))))
+        }
+    };
+    known("student", classroom.student)?;
+    known(role, teacher)?;
+    let mut taps = Taps { student: vec![hint.into()], mentors: vec![vec![hint.into()]] };
+    if values.choice("base") != "fitnet" {
+        base::taps(base::description(values.choice("base"))?, classroom, &mut taps)?;
+    }
+    for names in taps.mentors.iter_mut().chain([&mut taps.student]) {
+        names.sort();
+        names.dedup();
+    }
+    Ok(taps)
+}
+
+/// Records the loss of a lesson, and in the search what the policy learns; of several teachers the first is the teacher.
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let policy = values.flag("augmentation").then(|| Policy::new(tape, lesson, values)).transpose()?;
+    let searching = searches(values) && lesson.phase == 0;
+    let by_relax = searches(values) && values.choice("estimator") == "relax";
+    let control = match &policy {
+        // Declared in every phase, so that weights of one fit the other.
+        Some(policy) if by_relax => Some(Control::new(tape, lesson, policy, values)?),
+        _ => None,
+    };
+    let batch = tape.shape(lesson.student.logits)[0];
+    let whole = Rows { start: 0, count: batch };
+    let rows = match searching && values.flag("held_out") && values.choice("base") == "fitnet" && batch > 1 {
+        true => {
+            let count = batch.div_ceil(2);
+            [Rows { start: 0, count }, Rows { start: count, count: batch - count }]
+        }
+        false => [whole; 2],
+    };
+    let mut augmenter = Augmenter::new(values);
+    let mut sample = None;
+    let mut positions = None;
+    if let Some(policy) = &policy {
+        // What made-up lessons hold is in its range.
+        if searching && lesson.batch.is_some() {
+            policy.project(tape, lesson)?;
+        }
+        let drawn = policy.sample(tape, lesson)?;
+        positions = Some(policy.positions(tape, &drawn, Learns::Nothing)?);
+        sample = Some(drawn);
+    }
+    let adapted = loss::adapts(values).then(|| loss::adapted(tape, lesson, values)).transpose()?;
+    let mut augment = |tape: &mut Tape, lesson: &mut Lesson<'_>, name: &str, x: ValueId| match &positions {
+        Some(positions) => augmenter.apply(tape, lesson, name, x, (positions, Learns::Nothing)),
+        None => Ok(x),
+    };
+    let Loss { sum, terms, mentors, mut details, mut updates, writes } =
+        loss::record(tape, lesson, values, adapted, rows[0], &mut augment)?;
+    if let (Some(policy), Some(sample), Some(adapted), true) = (&policy, &sample, adapted, searching) {
+        let control = match control {
+            Some(control) => Some((control, Again::new(tape, lesson, sample)?)),
+            None => None,
+        };
+        let search = Search { values, policy, sample, control, rows };
+        let (update, objective) = search.record(tape, lesson, adapted, sum, &mut augmenter)?;
+        details.push(("loss/search", objective));
+        updates.push(update);
+    }
+    Ok(Taught { mentors, details, updates, writes, ..Taught::new(sum, terms) })
+}
+
+#[cfg(test)]
+mod tests;
