@@ -250,14 +250,14 @@ fn moved(tape: &mut Tape, side: &Side, own: ValueId, momentum: f64) -> Result<Wr
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
+    use super::super::check::{Mentors, Small, check_method};
     use super::*;
 
     #[test]
     fn gradients_reach_both_embeddings() {
         let pooled = |width| [("f1", [1, 1, width])];
         let (student, teacher) = (pooled(6), pooled(7));
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &teacher)];
+        let mentors: Mentors<'_> = &[("teacher", &teacher)];
         // Integers of a check lie below the classes: images 0 to 3 of 20.
         let given: &[(&str, &[usize])] = &[("indices", &[5]), ("contrast", &[5, 9]), ("labels", &[20])];
         let small = Small { student: &student, mentors, given, ..Small::default() };

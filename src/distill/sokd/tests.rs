@@ -1,10 +1,10 @@
 use super::augmentation::KINDS;
 use super::policy::{MARGIN, pairs};
 use super::*;
-use crate::distill::check::{Small, check_method};
+use crate::distill::check::{Mentors, Small, check_method};
 
 const STUDENT: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
-const TEACHER: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f2", [6, 6, 4])])];
+const TEACHER: Mentors<'static> = &[("teacher", &[("f2", [6, 6, 4])])];
 
 fn small() -> Small<'static> {
     Small { batch: 5, classes: 3, student: STUDENT, mentors: TEACHER, ..Small::default() }
@@ -47,16 +47,23 @@ fn gradients_of_the_whole_loss_are_those_of_differences() {
 
 #[test]
 fn gradients_of_other_methods_losses_pass_through_areas() {
-    let teacher: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
+    let teacher: Mentors<'_> = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
     let student: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
     let given: &[(&str, &[usize])] = &[("head/0/weight", &[4, 3]), ("head/0/bias", &[3])];
-    check_method("sokd", r#"{"base": "kd"}"#, &Small { given, mentors: teacher, student, ..small() });
+    for options in [r#"{"base": "kd"}"#, r#"{"base": "dkd"}"#] {
+        check_method("sokd", options, &Small { given, mentors: teacher, student, ..small() });
+    }
 
     let student: &[(&str, [usize; 3])] = &[("f1", [8, 8, 3]), ("f2", [4, 4, 4]), ("f3", [1, 1, 6])];
     let teacher: &[(&str, [usize; 3])] =
         &[("f1pre", [8, 8, 4]), ("f2pre", [8, 8, 5]), ("f3", [1, 1, 5]), ("f1", [8, 8, 4]), ("f2", [8, 8, 5])];
-    let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", teacher)];
+    let mentors: Mentors<'_> = &[("teacher", teacher)];
     check_method("sokd", r#"{"base": "review_kd"}"#, &Small { student, mentors, ..small() });
+
+    // Attention maps of equal stages.
+    let student: &[(&str, [usize; 3])] = &[("f1", [8, 8, 4]), ("f2", [4, 4, 5])];
+    let mentors: Mentors<'_> = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [4, 4, 4])])];
+    check_method("sokd", r#"{"base": "at"}"#, &Small { student, mentors, ..small() });
 }
 
 #[test]
@@ -79,35 +86,4 @@ fn a_learned_policy_is_told_in_words() {
     // e^2 / (e^2 + 34)
     assert!(told[0].1.contains("17.9% of steps") && told[0].1.contains("with 25%"), "{told:?}");
     assert!((0.0..0.5).contains(&MARGIN));
-}
-
-// TEMPORARY
-#[test]
-fn parity_cases() {
-    use crate::parity::{Case, Overrides, check};
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity");
-    let only = std::env::var("CASE").unwrap_or_default();
-    let mut bad = 0;
-    let device = std::env::var("SIM").is_ok();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_string();
-        if !name.starts_with("loss-sokd") || !name.contains(&only) {
-            continue;
-        }
-        let _ = device;
-        match Case::read(&path).and_then(|case| check(&case, &Overrides::default(), &crate::gpu::Processor::Cpu)) {
-            Ok(report) => {
-                let failed: Vec<String> =
-                    report.tensors.iter().filter(|one| !one.passed).map(|one| format!("{one:?}")).collect();
-                println!("{name}: {} {failed:#?}", report.passed());
-                bad += usize::from(!report.passed());
-            }
-            Err(error) => {
-                bad += 1;
-                println!("{name}: {error}");
-            }
-        }
-    }
-    assert_eq!(bad, 0);
 }
