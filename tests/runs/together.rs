@@ -19,8 +19,9 @@ validation = 0.125
 student = "resnet8"
 teachers = ["resnet8", "amtml_resnet8"]
 
+# Long enough for teachers that know something: AMTML-KD's student would learn their mistakes.
 [pretrain]
-epochs = 1
+epochs = 4
 batch_size = 16
 
 [[methods]]
