@@ -26,13 +26,14 @@ struct Options {
 constexpr u32 THREADS = 256;
 constexpr u32 PIECE = 4096;
 
-// beta^step by squaring, at most 63 products: f64 leaves far more than float32 holds of it.
+// beta^step for a step from 1 on, by squaring, at most 64 products: f64 leaves far more than float32 holds of it.
 DEVICE double power(double beta, u32 step) {
     double product = 1;
 #pragma unroll 1
-    for (; step; step /= 2, beta *= beta) {
+    do {
         if (step % 2) product *= beta;
-    }
+        beta *= beta;
+    } while (step /= 2);
     return product;
 }
 

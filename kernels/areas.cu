@@ -7,7 +7,9 @@
 #include "rows.cuh"
 
 constexpr u32 THREADS = 256;
-constexpr u32 WARPS = THREADS / WARP;
+// A block that has an image to itself.
+constexpr u32 IMAGE_THREADS = 512;
+constexpr u32 IMAGE_WARPS = IMAGE_THREADS / WARP;
 
 struct Map {
     u32 height, width, classes;
@@ -42,16 +44,16 @@ DEVICE bool is_before(Cell one, Cell other) {
 }
 DEVICE Cell first_of(Cell one, Cell other) { return is_before(one, other) ? one : other; }
 
-KERNEL(peak_areas_f32, THREADS)
+KERNEL(peak_areas_f32, IMAGE_THREADS)
 (const float* heights, const float* size, const float* offset, float* boxes, u32 count, Map of) {
-    __shared__ Cell firsts[WARPS];
+    __shared__ Cell firsts[IMAGE_WARPS];
     u32 pixels = of.height * of.width, cells = pixels * of.classes;
     heights += blockIdx.x * cells, boxes += blockIdx.x * count * 4;
     size += blockIdx.x * pixels * 2, offset += blockIdx.x * pixels * 2;
     Cell last = {};
     for (u32 area = 0; area < count; area++) {
         Cell first = {-__int_as_float(0x7f800000), 0xffffffff};  // behind all
-        for (u32 place = threadIdx.x; place < cells; place += THREADS) {
+        for (u32 place = threadIdx.x; place < cells; place += IMAGE_THREADS) {
             Cell cell = {heights[place], place % of.classes * pixels + place / of.classes};
             if (area == 0 || is_before(last, cell)) first = first_of(cell, first);
         }
@@ -59,11 +61,11 @@ KERNEL(peak_areas_f32, THREADS)
         for (u32 mask = WARP / 2; mask > 0; mask /= 2) {
             first = first_of(first, {shuffle_xor(first.height, mask), shuffle_xor(first.number, mask)});
         }
-        if (lane_index() == 0) firsts[threadIdx.x / WARP] = first;
+        if (lane_index() == WARP - 1) firsts[threadIdx.x / WARP] = first;
         sync_block();
         last = firsts[0];
 #pragma unroll
-        for (u32 warp = 1; warp < WARPS; warp++) last = first_of(last, firsts[warp]);
+        for (u32 warp = 1; warp < IMAGE_WARPS; warp++) last = first_of(last, firsts[warp]);
         sync_block();
         // A thread for each edge: left, top, right, bottom.
         if (threadIdx.x < 4) {

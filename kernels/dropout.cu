@@ -2,7 +2,7 @@
 //
 // Element 4 i + j belongs to word j of the draw for the counter (step and draw, i), as in `src/ops/dropout`, so a mask is
 // never stored. Every element is read and written once; 16 bytes per thread and access, for which one or two draws are
-// made; what stands behind the last whole pack is done four elements at a time. y may be x.
+// made; what stands behind the last whole pack is done one by one. y may be x.
 #include "philox.cuh"
 
 struct Dropped {
@@ -33,14 +33,12 @@ DEVICE void dropout(const T* x, const u32* number, T* y, const Dropped& of) {
         }
         store_pack(y + start, pack);
     } else {
-#pragma unroll 1
-        for (u32 first = start; first < of.count; first += WORDS) {
-            Words words = philox4x32_10({first / WORDS, 0, step, of.draw}, of.key, of.key_high);
+        Words words = {};
 #pragma unroll
-            for (u32 word = 0; word < WORDS; word++) {
-                u32 index = first + word;
-                if (index < of.count) y[index] = from_float<T>(kept(to_float(x[index]), words.at[word], of));
-            }
+        for (u32 lane = 0; lane < LANES<T> - 1; lane++) {  // No more are left.
+            u32 index = start + lane;
+            if (lane % WORDS == 0) words = philox4x32_10({index / WORDS, 0, step, of.draw}, of.key, of.key_high);
+            if (index < of.count) y[index] = from_float<T>(kept(to_float(x[index]), words.at[lane % WORDS], of));
         }
     }
 }

@@ -142,6 +142,17 @@ KERNEL(golden_keep_first, 32)(const u32* in, u32* out) {
     keep_first(out + word, 100 + threadIdx.x);
 }
 
+// Three warps. in [96] numbers of counters, out [8]: every counter, from its number on, is what all threads add that name it:
+// their own number plus one.
+KERNEL(golden_add_shared, 96)(const u32* in, u32* out) {
+    __shared__ u32 counters[8];
+    if (threadIdx.x < 8) counters[threadIdx.x] = threadIdx.x;
+    sync_block();
+    if (in[threadIdx.x] < 8) add_shared(counters + in[threadIdx.x], threadIdx.x + 1);
+    sync_block();
+    if (threadIdx.x < 8) out[threadIdx.x] = counters[threadIdx.x];
+}
+
 // ---- asynchronous copies -------------------------------------------------------------------------------------------
 
 // out [32]: how far the lane's element is from the first, in bytes; where shared memory begins is the device's affair.

@@ -20,17 +20,17 @@ struct Sampling {
     u32 points;  // points of the grid: of all images, or of one for all of them
 };
 
-// Where a coordinate lies among `extent` pixels: the first pixel beside it, wrapped around where it is outside, and how far
-// behind that.
+// Where a coordinate lies among `extent` pixels: the first pixel beside it, and how far behind that. Outside, however far, both
+// pixels beside it have numbers that no pixel has: -1 and the like wrap around.
 struct Place {
-    bool inside;
+    bool known;  // neither outside nor inside is what is not a number
     u32 before;
     float by;
 
     DEVICE Place(float coordinate, u32 extent) {
         float place = (coordinate + 1) * float(extent) * 0.5f - 0.5f;
         float pixel = floorf(place);
-        inside = place >= -1 && place < float(extent);
+        known = place == place;
         before = u32(int(pixel));
         by = place - pixel;
     }
@@ -44,7 +44,7 @@ struct Place {
 // Calls `work` with the number of each pixel beside a point in its image, and its steps behind the first one.
 template <typename Work>
 DEVICE void each_corner(const Place& across, const Place& down, const Sampling& of, Work work) {
-    if (!across.inside || !down.inside) return;
+    if (!across.known || !down.known) return;
 #pragma unroll
     for (u32 corner = 0; corner < 4; corner++) {
         u32 x = across.before + corner % 2, y = down.before + corner / 2;
@@ -76,13 +76,15 @@ KERNEL(grid_sample_map_f32, THREADS)(const float* grid, const float* d_y, float*
     d_y += image * of.pixels * of.channels, d_x += row * of.channels;
     for (u32 first = 0; first < of.channels; first += CHANNELS * WARP) {
         float sums[CHANNELS] = {};
-        for (u32 start = 0; start < of.pixels; start += WARP) {
+        u32 start = 0;
+        do {
             float weight = 0;
             if (start + lane < of.pixels) {
                 auto point = load_pack<2>(points + 2 * (start + lane));
                 Place across(point.at[0], of.width), down(point.at[1], of.height);
-                if (across.inside && down.inside) weight = across.weight_of(x) * down.weight_of(y);
+                if (across.known && down.known) weight = across.weight_of(x) * down.weight_of(y);
             }
+#pragma unroll 1
             for (u32 other = 0; other < WARP; other++) {
                 float share = shuffle_from(weight, other);
                 if (share == 0) continue;
@@ -93,7 +95,8 @@ KERNEL(grid_sample_map_f32, THREADS)(const float* grid, const float* d_y, float*
                     if (channel < of.channels) sums[k] += share * read[channel];
                 }
             }
-        }
+            start += WARP;
+        } while (start < of.pixels);
 #pragma unroll
         for (u32 k = 0; k < CHANNELS; k++) {
             u32 channel = first + k * WARP + lane;
@@ -123,7 +126,7 @@ KERNEL(grid_sample_points_f32, THREADS)
     }
     horizontal = warp_sum(horizontal) * (0.5f * float(of.width));
     vertical = warp_sum(vertical) * (0.5f * float(of.height));
-    if (lane == 0) store_pack(d_grid + 2 * index, Pack<float, 2>{{horizontal, vertical}});
+    if (lane == WARP - 1) store_pack(d_grid + 2 * index, Pack<float, 2>{{horizontal, vertical}});
 }
 
 // The centre of pixel `index` of `extent` pixels that cover [-1, 1].
@@ -158,7 +161,7 @@ KERNEL(affine_grid_backward_f32, THREADS)(const float* d_grid, float* d_theta, u
 #pragma unroll
     for (u32 k = 0; k < 6; k++) {
         float sum = warp_sum(sums[k]);
-        if (lane_index() == 0) parts[threadIdx.x / WARP][k] = sum;
+        if (lane_index() == WARP - 1 - k) parts[threadIdx.x / WARP][k] = sum;
     }
     sync_block();
     if (threadIdx.x >= 6) return;

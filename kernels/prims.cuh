@@ -116,6 +116,12 @@ DEVICE u32 keep_first(u32* first, u32 value) {
     return before;
 }
 
+// 9.7.13.7 red: adds to a counter in shared memory that all threads of the block use. Others see it after sync_block.
+DEVICE void add_shared(u32* counter, u32 value) {
+    asm volatile("red.relaxed.cta.shared.add.u32 [%0], %1;" ::"r"(u32(__cvta_generic_to_shared(counter))), "r"(value)
+                 : "memory");
+}
+
 // ---- asynchronous copies into shared memory (9.7.9.25) -------------------------------------------------------------
 
 DEVICE u32 shared_address(const void* pointer) { return u32(__cvta_generic_to_shared(pointer)); }

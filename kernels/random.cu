@@ -2,8 +2,8 @@
 //
 // Every thread makes the four words of one counter (its number, the step, the draw) and from them four elements that it
 // stores at once. A word becomes u = (2 (word >> 9) + 1) 2^-24, which float32 holds exactly, as 1 - u. An order is found by
-// counting: each thread has one number, compares its key with those of all others, which the block makes tile by tile,
-// and knows then where its number stands.
+// counting: each thread has one number, compares its key (a word, and the number itself behind it, so that no two keys are
+// equal) with those of all others, which the block makes tile by tile, and knows then where its number stands.
 #include "philox.cuh"
 
 constexpr u32 THREADS = 256;
@@ -73,8 +73,7 @@ KERNEL(random_permutation_u32, THREADS)(const u32* number, u32* y, u32 count, So
     __shared__ u64 keys[THREADS];
     u32 index = blockIdx.x * THREADS + threadIdx.x, step = *number;
     auto key_of = [&](u32 index) {
-        Words words = words_of(source, step, index);
-        return u64(words.at[0]) << 32 | words.at[1];
+        return u64(words_of(source, step, index).at[0]) << 32 | index;
     };
     u64 own = key_of(index);
     u32 rank = 0;
@@ -83,8 +82,7 @@ KERNEL(random_permutation_u32, THREADS)(const u32* number, u32* y, u32 count, So
         sync_block();
         u32 end = min(THREADS, count - start);
         for (u32 other = 0; other < end; other++) {
-            // Equal keys, if ever there are any, keep their order.
-            rank += keys[other] < own || (keys[other] == own && start + other < index);
+            rank += keys[other] < own;
         }
         sync_block();
     }

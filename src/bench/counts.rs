@@ -20,7 +20,7 @@ use crate::ops::workloads::{COUNTED_BATCH, workloads};
 pub const MOST_MOVED: f64 = 1.15;
 
 /// Kernels that are bound by memory and do not keep to [`MOST_MOVED`] in one respect, and why.
-const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
+const EXCEPTIONS: &[(&[&str], Moved, &str)] = &[
     (&["batch_f32", "batch_bf16"], Moved::Requests, "bytes are read one by one, from rows that begin anywhere"),
     (
         &["avg_pool_f32", "avg_pool_bf16", "avg_pool_gradient_f32", "avg_pool_gradient_bf16"],
@@ -33,9 +33,36 @@ const EXCEPTIONS: [(&[&str], Moved, &str); 4] = [
         "the pixels of a window all read the window and the pixels before them",
     ),
     (
+        &["max_gradient_f32"],
+        Moved::Requests,
+        "all elements of an axis ask where its largest is: what they share comes from the first cache",
+    ),
+    (
         &["channel_shuffle_f32", "channel_shuffle_bf16"],
         Moved::Requests,
         "single elements are gathered; their neighbours go with the next request",
+    ),
+    (
+        &["resize_nearest_f32", "resize_bilinear_f32", "resize_bilinear_gradient_f32"],
+        Moved::Requests,
+        "pixels are read by all that lie around them: what neighbours share comes from the first cache",
+    ),
+    (&["resize_bilinear_f32"], Moved::Blocks, "a block makes two rows of pixels and reads three"),
+    (&["gather_rows_gradient_f32"], Moved::Blocks, "every row of the table looks at all indices"),
+    (
+        &["gather_channels_f32", "gather_channels_backward_f32"],
+        Moved::Requests,
+        "single elements are gathered; their neighbours go with the next request",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Requests,
+        "windows overlap: what neighbours share comes from the first cache",
+    ),
+    (
+        &["grid_sample_f32", "grid_sample_map_f32", "grid_sample_points_f32", "peak_heights_f32"],
+        Moved::Blocks,
+        "windows overlap: what blocks share comes from the second cache",
     ),
 ];
 
@@ -57,7 +84,7 @@ pub enum Class {
     /// Multiplies on tensor cores. Its main loop may have no bank conflicts, and its global loads use whole sectors
     /// (where channels come in packs).
     Tensor,
-    /// A convolution or linear layer on float32 units: arithmetic bounds it, and neighbours share what they read.
+    /// A convolution, linear layer or product of matrices on float32 units: arithmetic bounds it, and neighbours share what they read.
     Arithmetic,
     /// Works on a few numbers per image, channel or class: its launch bounds it.
     Small,
@@ -67,21 +94,31 @@ impl Class {
     /// The class of a kernel.
     pub fn of(kernel: &str) -> Self {
         // A second pass over partial gradients moves memory only.
-        const SMALL: [&str; 10] = [
+        const SMALL: &[&str] = &[
+            "adam_step",
+            "affine_grid_",
             "batch_norm_combine",
             "batch_norm_gradient_combine",
+            "box_mask_",
             "classroom_",
             "clock_",
+            "contrast_indices_",
             "cross_entropy_",
+            "gather_channels_sort_",
             "kl_divergence_",
             "loss_",
+            "peak_areas_",
+            "random_permutation_",
             "softmax_",
             "log_softmax_",
             "evaluate_",
+            "median_",
+            "one_hot_",
+            "scatter_rows_",
         ];
         if kernel.starts_with("conv_tensor_") {
             Self::Tensor
-        } else if kernel.starts_with("conv_") && !kernel.starts_with("conv_sum_") {
+        } else if kernel.starts_with("conv_") && !kernel.starts_with("conv_sum_") || kernel == "matmul_f32" {
             Self::Arithmetic
         } else if SMALL.iter().any(|small| kernel.starts_with(small)) || kernel == "accumulate_f32" {
             Self::Small

@@ -80,6 +80,8 @@ fn record(name: &str, hyperparameters: &str, small: &Small<'_>, constants: VecDe
         let dtype = if INTEGERS.contains(name) { DType::U32 } else { DType::F64 };
         let id = layout.declare(format!("given {name}"), dtype, Shape::new(shape));
         let value = tape.state(&layout, id);
+        // Logits of networks that learn with the student.
+        learned.extend(name.ends_with("/logits").then(|| (name.to_string(), id)));
         equipment.given.insert(name.to_string(), value);
     }
     let taught = {

@@ -41,6 +41,17 @@ pub fn preact(network: &Network) -> Result<Vec<String>> {
     Inventory::of(network).preact()
 }
 
+/// The feature `name` alone.
+///
+/// # Errors
+/// If the net has none of that name.
+pub fn named(network: &Network, name: &str) -> Result<Vec<String>> {
+    match network.tap(name) {
+        Some(_) => Ok(vec![name.to_string()]),
+        None => Err(Inventory::of(network).lacks(&format!("feature `{name}`"))),
+    }
+}
+
 /// The map whose average over all positions is what the classifier reads, and whether it is rectified first: the last map,
 /// or where the net normalises that before it pools, its normalised variant and `true`.
 ///
@@ -303,7 +314,9 @@ mod tests {
             let shapes: Vec<Map> = maps.iter().map(|map| network.nodes[network.tap(map).unwrap()].shape).collect();
             assert!(shapes.iter().all(|[height, width, _]| height * width > 1), "{name}: {shapes:?}");
             let pooled = network.tap(&pooled(&network).unwrap()).unwrap();
-            assert_eq!(network.nodes[network.logits].inputs, [pooled], "{name}");
+            let reads = |layer: &&crate::nn::Layer| layer.inputs == [pooled];
+            let readers: Vec<_> = network.nodes.iter().filter(reads).map(|layer| &layer.kind).collect();
+            assert!(matches!(readers[..], [LayerKind::Linear { .. }]), "{name}: {readers:?}");
         }
         assert_eq!(maps(&network("vgg8")).unwrap(), ["f1", "f2", "f3", "f4"]);
         assert_eq!(maps(&network("resnet8")).unwrap(), ["f1", "f2", "f3"]);

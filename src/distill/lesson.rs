@@ -124,6 +124,11 @@ impl Lesson<'_> {
         &self.mentors[self.teachers + self.assistants..]
     }
 
+    /// Teachers and peers: who teaches where all mentors are alike.
+    pub fn classmates(&self) -> impl Iterator<Item = &Pupil> {
+        self.teachers().iter().chain(self.peers())
+    }
+
     /// The first teacher.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Rule {
     }
 }
 
-/// The rules of one net. BatchNorm always starts at scale 1, shift 0, mean 0, variance 1.
+/// The rules of one net. BatchNorm always starts at shift 0, mean 0, variance 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Initialisation {
     /// Weights of convolutions.
@@ -53,13 +53,16 @@ pub struct Initialisation {
     pub linear_weight: Rule,
     /// Biases of linear layers.
     pub linear_bias: Rule,
+    /// Scales of BatchNorm.
+    pub norm_scale: Distribution,
 }
 
 impl Default for Initialisation {
     /// PyTorch's own.
     fn default() -> Self {
         let rule = Rule::UniformFanIn;
-        Self { conv_weight: rule, conv_bias: rule, linear_weight: rule, linear_bias: rule }
+        let norm_scale = Distribution::Constant { value: 1.0 };
+        Self { conv_weight: rule, conv_bias: rule, linear_weight: rule, linear_bias: rule, norm_scale }
     }
 }
 
@@ -68,6 +71,13 @@ impl Default for Initialisation {
 pub enum Distribution {
     /// Normal with mean 0.
     Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// Normal.
+    NormalAround {
+        /// Mean.
+        mean: f64,
         /// Standard deviation.
         std: f64,
     },
@@ -93,6 +103,7 @@ impl Distribution {
             let (major, minor) = (parameter as u64, element as u64);
             match self {
                 Self::Normal { std } => std * generator.normal(major, minor),
+                Self::NormalAround { mean, std } => mean + std * generator.normal(major, minor),
                 Self::Uniform { bound } => bound * (2.0 * generator.uniform(major, minor) - 1.0),
                 Self::Constant { value } => value,
             }

@@ -2,6 +2,7 @@
 
 use super::initial::{Distribution, Initialisation};
 use super::layer::{LayerKind, Map};
+use crate::error::{Error, Result};
 
 /// One node of a [`Network`].
 #[derive(Clone, Debug, PartialEq)]
@@ -148,7 +149,7 @@ impl Network {
                 let channels = vec![layer.shape[2]];
                 let (zero, one) = (Distribution::Constant { value: 0.0 }, Distribution::Constant { value: 1.0 });
                 vec![
-                    make(Role::Gamma, channels.clone(), one),
+                    make(Role::Gamma, channels.clone(), self.init.norm_scale),
                     make(Role::Beta, channels.clone(), zero),
                     make(Role::RunningMean, channels.clone(), zero),
                     make(Role::RunningVar, channels, one),
@@ -195,6 +196,49 @@ impl Network {
         self.taps.iter().map(|(tap, node)| (tap.as_str(), self.nodes[*node].shape))
     }
 
+    /// What comes behind the feature `name`, as a net of its own that takes the feature in the image's place. Layers, and
+    /// features among them, keep their names.
+    ///
+    /// # Errors
+    /// If there is no such feature, or something behind it also reads what comes before it.
+    pub fn tail(&self, name: &str) -> Result<Self> {
+        let tap = self.tap(name).ok_or_else(|| {
+            let known = self.taps.iter().map(|(name, _)| name.as_str());
+            Error::request(format!("{} has no feature `{name}`", self.name)).suggest(name, known)
+        })?;
+        let needed = self.needed(&[self.logits]);
+        let [height, width, in_channels] = self.nodes[tap].shape;
+        let input =
+            Layer { name: String::new(), kind: LayerKind::Input, inputs: Vec::new(), shape: self.nodes[tap].shape };
+        let mut nodes = vec![input];
+        let mut places: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        places[tap] = Some(0);
+        for index in (tap + 1..self.nodes.len()).filter(|index| needed[*index]) {
+            let layer = &self.nodes[index];
+            let inputs: Vec<usize> = layer.inputs.iter().filter_map(|input| places[*input]).collect();
+            if inputs.is_empty() {
+                continue;
+            }
+            if inputs.len() < layer.inputs.len() {
+                let what = layer.kind.word();
+                return Err(Error::request(format!(
+                    "{} cannot be cut at its feature `{name}`: {what} {} behind it reads more than that",
+                    self.name, layer.name
+                )));
+            }
+            places[index] = Some(nodes.len());
+            nodes.push(Layer { inputs, ..layer.clone() });
+        }
+        let logits = places[self.logits]
+            .filter(|place| *place > 0)
+            .ok_or_else(|| Error::request(format!("nothing of {} comes behind its feature `{name}`", self.name)))?;
+        let behind = |(tap, node): &(String, usize)| Some((tap.clone(), places[*node].filter(|place| *place > 0)?));
+        let taps = self.taps.iter().filter_map(behind).collect();
+        let (classes, init) = (self.classes, self.init);
+        let name = format!("{} behind {name}", self.name);
+        Ok(Self { name, classes, in_channels, height, width, nodes, taps, logits, init })
+    }
+
     /// For every node, whether one of `outputs` depends on it (or is it).
     pub fn needed(&self, outputs: &[usize]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
@@ -220,5 +264,48 @@ impl Network {
             }
         }
         consumers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every net of the zoo can be cut at every map: what comes behind has the parameters that the whole net has there, under
+    /// the same names and drawn from the same distributions.
+    #[test]
+    fn tails_are_the_rest_of_the_net() {
+        for model in crate::nn::zoo::names() {
+            let whole = crate::nn::build(&model, 10, 3, 32, 32).unwrap();
+            let maps: Vec<String> = whole.tap_shapes().map(|(name, _)| name.to_string()).collect();
+            for name in maps.iter().filter(|name| !name.ends_with("pre")) {
+                let tail = whole.tail(name).unwrap();
+                let tap = whole.tap(name).unwrap();
+                let behind: Vec<Parameter> = whole.parameters().into_iter().filter(|one| one.layer > tap).collect();
+                let own = tail.parameters();
+                assert_eq!(own.len(), behind.len(), "{model} behind {name}");
+                for (own, whole) in own.iter().zip(&behind) {
+                    assert_eq!(
+                        (&own.name, &own.shape, own.init),
+                        (&whole.name, &whole.shape, whole.init),
+                        "{model} behind {name}"
+                    );
+                }
+                assert_eq!(tail.nodes[tail.logits].shape, whole.nodes[whole.logits].shape);
+                assert_eq!([tail.height, tail.width, tail.in_channels], whole.nodes[tap].shape);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_cut_where_two_paths_run() {
+        let mut whole = crate::nn::build("resnet8", 10, 3, 32, 32).unwrap();
+        // Within the first block, whose shortcut goes past it.
+        let inside = whole.nodes.iter().position(|layer| layer.name == "layer1.0.conv1").unwrap();
+        whole.taps.push(("inside".into(), inside));
+        let message = whole.tail("inside").unwrap_err().to_string();
+        assert!(message.contains("cannot be cut at its feature `inside`: add"), "{message}");
+        let message = whole.tail("f9").unwrap_err().to_string();
+        assert!(message.contains("no feature `f9`"), "{message}");
     }
 }

@@ -54,6 +54,7 @@ pub mod scale;
 pub mod sgd;
 pub mod softmax;
 pub mod split;
+pub mod strong_view;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod windows;
@@ -70,6 +71,7 @@ pub fn cases() -> Vec<case::Case> {
         avg_pool::cases::cases(),
         batch::cases::cases(),
         batch_norm::cases::cases(),
+        broadcast::cases::cases(),
         cast::cases::cases(),
         channel_shuffle::cases::cases(),
         classroom::cases::cases(),
@@ -87,18 +89,22 @@ pub fn cases() -> Vec<case::Case> {
         gather_channels::cases::cases(),
         grid_sample::cases::cases(),
         kl_divergence::cases::cases(),
+        map::cases::cases(),
         matmul::cases::cases(),
         max_pool::cases::cases(),
+        median::cases::cases(),
         one_hot::cases::cases(),
         option_a_shortcut::cases::cases(),
         permute::cases::cases(),
         random::cases::cases(),
+        reduce::cases::cases(),
         relu::cases::cases(),
         resize::cases::cases(),
         scale::cases::cases(),
         sgd::cases::cases(),
         softmax::cases::cases(),
         split::cases::cases(),
+        strong_view::cases::cases(),
     ];
     cases.into_iter().flatten().collect()
 }

@@ -29,6 +29,15 @@ pub fn workloads(batch: usize) -> Vec<Case> {
         all.extend(convolutions(batch, storage));
     }
     all.extend(float32(batch));
+    all.extend(super::map::workloads::workloads(batch));
+    all.extend(super::broadcast::workloads::workloads(batch));
+    all.extend(super::reduce::workloads::workloads(batch));
+    all.extend(super::median::workloads::workloads(batch));
+    all.extend(super::gather_rows::workloads::workloads(batch));
+    all.extend(super::matmul::workloads::workloads(batch));
+    all.extend(super::one_hot::workloads::workloads(batch));
+    all.extend(super::permute::workloads::workloads(batch));
+    all.extend(super::resize::workloads::workloads(batch));
     all.extend(super::adam::workloads::workloads(batch));
     all.extend(super::affine_grid::workloads::workloads(batch));
     all.extend(super::areas::workloads::workloads(batch));
@@ -37,6 +46,7 @@ pub fn workloads(batch: usize) -> Vec<Case> {
     all.extend(super::random::workloads::workloads(batch));
     all.extend(super::contrast::workloads::workloads(batch));
     all.extend(super::dropout::workloads::workloads(batch));
+    all.extend(super::strong_view::workloads::workloads(batch));
     all
 }
 

@@ -1,8 +1,9 @@
 //! A method's loss, its gradients, and everything the method says of how it came about.
 //!
 //! Beside logits and labels a case may hold what the method reads and owns: features `student/<name>` and
-//! `mentor/<i>/<name>` (maps `[N, C, H, W]`, vectors `[N, D]`), its parameters `param/<name>` in PyTorch's order, and, as
-//! `given/<name>`, what it would draw or make itself. The gradients of parameters are those by which they are trained.
+//! `mentor/<i>/<name>` (maps `[N, C, H, W]`, vectors `[N, D]`), its parameters `param/<name>` in PyTorch's order (or plainly
+//! `<name>`, where they belong to no layer), and, as `given/<name>`, what it would draw or make itself. Gradients are taken of
+//! the student's values, of all parameters (those by which they are trained), and of what is given where a case expects that.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +103,7 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     let target = layout.declare("target", DType::U32, [count]);
     let mut inputs = Vec::new();
     for (name, tensor) in case.inputs() {
-        if !name.starts_with(PARAMETER) && name != "target" {
+        if READ.iter().any(|prefix| name.starts_with(prefix)) {
             inputs.push(Input::declare(&mut layout, name, tensor, float)?);
         }
     }
@@ -152,10 +153,14 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         .collect();
     let owned = owned(case, &equipment, read)?;
 
-    let differentiated: Vec<&Input<'_>> =
-        inputs.iter().filter(|input| input.name.starts_with("student/") && !input.tensor.labels).collect();
+    let asked = |name: &str| case.expected().any(|(expected, _)| expected == format!("expect/grad/{name}"));
+    let is_differentiated = |input: &&Input<'_>| {
+        let of_student = input.name.starts_with("student/") && !input.tensor.labels;
+        of_student || input.name.starts_with("given/") && asked(input.name)
+    };
+    let differentiated: Vec<&Input<'_>> = inputs.iter().filter(is_differentiated).collect();
     let ids: Vec<StateId> =
-        differentiated.iter().map(|input| input.state).chain(owned.iter().map(|(_, id, _)| *id)).collect();
+        differentiated.iter().map(|input| input.state).chain(owned.iter().map(|one| one.state)).collect();
     let wanted: Vec<ValueId> = ids.iter().map(|id| tape.state(&layout, *id)).collect();
     let one = tape.fill([], 1.0);
     let mut gradients = tape.backward(&[(taught.loss, one)], &wanted)?;
@@ -181,9 +186,10 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     equipment.initialise(&mut state, 1);
     equipment.enter(&mut state, f64::from(u32::MAX));
     inputs.iter().for_each(|input| input.set(&mut state));
-    for (name, id, shape) in &owned {
-        let tensor = case.input(&format!("{PARAMETER}{name}"))?;
-        state.set_f64(*id, &to_engine(shape, &tensor.values));
+    for one in &owned {
+        let tensor = case.input(&one.name)?;
+        let turned = one.shape.as_ref().map(|shape| to_engine(shape, &tensor.values));
+        state.set_f64(one.state, turned.as_deref().unwrap_or(&tensor.values));
     }
     state.get_mut::<u32>(target).copy_from_slice(&labels);
     let mut arena = Arena::on(processor, plan.bytes())?;
@@ -199,10 +205,9 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
         let (name, tensor) = match differentiated.get(index) {
             Some(input) => (input.name.to_string(), input.turned(values)),
             None => {
-                let (name, _, shape) = &owned[index - differentiated.len()];
-                let name = format!("{PARAMETER}{name}");
-                let given = case.input(&name)?.shape.clone();
-                (name, CaseTensor::new(&given, to_pytorch(shape, &values)))
+                let one = &owned[index - differentiated.len()];
+                let turned = one.shape.as_ref().map(|shape| to_pytorch(shape, &values));
+                (one.name.clone(), CaseTensor::new(&case.input(&one.name)?.shape, turned.unwrap_or(values)))
             }
         };
         answers.insert(format!("expect/grad/{name}"), tensor);
@@ -210,7 +215,19 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     Ok(answers)
 }
 
+/// What the names of the method's own parameters start with.
 const PARAMETER: &str = "param/";
+/// What the names of values start with that a method reads.
+const READ: [&str; 3] = ["student/", "mentor/", "given/"];
+
+/// A parameter or buffer of the method's own that the case sets.
+struct Owned {
+    /// Of the input.
+    name: String,
+    state: StateId,
+    /// In PyTorch's order; none where there is no other order.
+    shape: Option<Vec<usize>>,
+}
 
 /// Whether anything that was recorded reads a piece of state.
 fn is_read(tape: &mut Tape, layout: &StateLayout, id: StateId) -> bool {
@@ -218,29 +235,32 @@ fn is_read(tape: &mut Tape, layout: &StateLayout, id: StateId) -> bool {
     tape.nodes().iter().any(|node| node.inputs.iter().any(|input| tape.is_same(*input, value)))
 }
 
-/// What the method owns and the case sets: name, state, and shape in PyTorch's order. Everything that is learned has to be
-/// there; buffers start as they do where the case has none. Inputs that nothing reads are refused.
-fn owned(case: &Case, equipment: &Equipment, read: Vec<String>) -> Result<Vec<(String, StateId, Vec<usize>)>> {
+/// What the method owns and the case sets. Everything that is learned has to be there; buffers start as they do where the
+/// case has none. Inputs that nothing reads are refused.
+fn owned(case: &Case, equipment: &Equipment, read: Vec<String>) -> Result<Vec<Owned>> {
     let mut owned = Vec::new();
     for (model, _) in &equipment.models {
         for parameter in &model.parameters {
-            let name = format!("{}.{}", model.role, parameter.spec.name);
+            let name = format!("{PARAMETER}{}.{}", model.role, parameter.spec.name);
             let running = !parameter.spec.trainable;
-            if !running || case.input(&format!("{PARAMETER}{name}")).is_ok() {
-                case.input_of_shape(&format!("{PARAMETER}{name}"), &parameter.spec.shape)?;
-                owned.push((name, parameter.value, parameter.spec.shape.clone()));
+            if !running || case.input(&name).is_ok() {
+                case.input_of_shape(&name, &parameter.spec.shape)?;
+                owned.push(Owned { name, state: parameter.value, shape: Some(parameter.spec.shape.clone()) });
             }
         }
     }
     for piece in &equipment.pieces {
-        match case.input(&format!("{PARAMETER}{}", piece.name)) {
-            // Shapes of a method's own have no other order.
-            Ok(tensor) => owned.push((piece.name.clone(), piece.value, vec![tensor.values.len()])),
-            Err(_) if piece.buffer => {}
-            Err(error) => return Err(error),
+        let names = [format!("{PARAMETER}{}", piece.name), piece.name.clone()];
+        match names.iter().find(|name| case.input(name).is_ok()) {
+            Some(name) => {
+                case.input_of_shape(name, piece.shape.extents())?;
+                owned.push(Owned { name: name.clone(), state: piece.value, shape: None });
+            }
+            None if piece.buffer => {}
+            None => return Err(case.input(&names[0]).expect_err("it was looked for")),
         }
     }
-    let mut known: Vec<String> = owned.iter().map(|(name, ..)| format!("{PARAMETER}{name}")).collect();
+    let mut known: Vec<String> = owned.iter().map(|one| one.name.clone()).collect();
     known.extend(read);
     known.push("target".into());
     case.refuse_others(&known)?;

@@ -22,6 +22,7 @@ struct Optimizer {
 /// A recorded training step and what is read after each.
 struct Step {
     plan: Plan,
+    equipment: Equipment,
     loss: ValueId,
     temperatures: Vec<Quantity>,
     active: Vec<Quantity>,
@@ -68,6 +69,8 @@ pub(super) fn replay(case: &Case, float: DType, processor: &Processor) -> Result
     for (model, prefix) in frozen.iter().chain([&student]) {
         set_parameters(case, model, prefix, &mut state)?;
     }
+    step.equipment.initialise(&mut state, 1);
+    step.equipment.enter(&mut state, f64::from(u32::MAX));
     state.set_f64(rate, &[optimizer.rate]);
     let mut arena = Arena::on(processor, step.plan.bytes().max(eval.bytes()))?;
     let (mut losses, mut temperatures, mut active) = (Vec::new(), Vec::new(), Vec::new());
@@ -209,7 +212,7 @@ fn record_step(
             tape.keep(*value);
         }
     }
-    Ok(Step { plan: Plan::on(processor, tape, layout)?, loss: taught.loss, temperatures, active })
+    Ok(Step { plan: Plan::on(processor, tape, layout)?, equipment, loss: taught.loss, temperatures, active })
 }
 
 impl Step {

@@ -17,7 +17,7 @@ const RULES: TableStyle = TableStyle::new()
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// The table of a run: teacher, peers, student alone, student by each method, with a line per method on what it gains
-/// over the student alone. Ends with a newline.
+/// over the student alone, and what methods have learned of their own. Ends with a newline.
 pub fn table(summary: &Summary) -> String {
     let best = summary.models.iter().any(|model| model.top1.best_validation.is_some());
     let mut table = Table::new();
@@ -59,6 +59,13 @@ pub fn table(summary: &Summary) -> String {
                 gain.points(),
                 gain.note()
             );
+        }
+    }
+    for model in &summary.models {
+        for (seed, learned) in summary.seeds.iter().zip(&model.learned) {
+            learned.iter().for_each(|what| {
+                let _ = writeln!(text, "{}, seed {seed}: {what}", model.trained_by);
+            });
         }
     }
     text

@@ -8,6 +8,7 @@ mod school;
 mod seeds;
 mod sim;
 mod sokd;
+mod together;
 mod tuning;
 
 /// A device with made-up times, which names these as its own crate's.

@@ -47,7 +47,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     hyperparameters: &[
         Hyperparameter {
             name: "base",
-            kind: Kind::Choice { names: &["fitnet", "review_kd", "crd", "kd"] },
+            kind: Kind::Choice { names: &["fitnet", "at", "review_kd", "crd", "kd", "dkd"] },
             documentation: "the method that learns from augmented features; others than fitnet keep their own weights",
         },
         Hyperparameter {

@@ -151,6 +151,7 @@ fn initialisation<'a>(source: &'a Source, value: &'a Spanned<DeValue<'a>>) -> Re
         conv_bias: rule("conv_bias")?,
         linear_weight: rule("linear_weight")?,
         linear_bias: rule("linear_bias")?,
+        ..Initialisation::default()
     };
     table.reject_rest("`init`")?;
     Ok(init)

@@ -22,17 +22,16 @@ impl<T: Element> Piece<'_, T> {
         let [take_first, take_second] = options.betas.map(|beta| T::from_f64(1.0 - beta));
         let keep_second = T::from_f64(options.betas[1]);
         let (decay, epsilon) = (T::from_f64(options.weight_decay), T::from_f64(options.epsilon));
-        let mut residue = T::ZERO;
+        let mut finite = true;
         let moments = self.first.iter_mut().zip(self.second);
         for ((weight, gradient), (first, second)) in self.weight.iter_mut().zip(self.gradient).zip(moments) {
             let gradient = *gradient + decay * *weight;
             *first += take_first * (gradient - *first);
             *second = keep_second * *second + take_second * gradient * gradient;
             *weight -= corrections[0] * (*first / (second.sqrt() * corrections[1] + epsilon));
-            // Zero for a finite weight and not a number otherwise.
-            residue += *weight - *weight;
+            finite &= weight.is_finite();
         }
-        residue == T::ZERO
+        finite
     }
 }
 

@@ -11,18 +11,20 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         ([2, 5, 6, 3], 4),
         ([3, 9, 11, 7], 9),
         ([1, 3, 2, 2], 12),
+        ([1, 7, 8, 2], 112),
         ([2, 1, 20, 2], 5),
         ([2, 20, 1, 1], 5),
         ([2, 1, 1, 1], 1),
-        ([1, 16, 16, 5], 3),
+        ([1, 16, 16, 5], 40),
     ] {
         let [images, height, width, classes] = shape;
-        for ties in [false, true] {
-            let kind = if ties { "with ties" } else { "without ties" };
+        for kind in ["without ties", "with ties", "of one height"] {
             let name = format!("peak_areas {count} of {images}x{height}x{width}x{classes} {kind}");
             cases.push(Case::new(name, Storage::F32, move |probe| {
                 let mut heights = probe.normal(shape.iter().product());
-                if ties {
+                if kind == "of one height" {
+                    heights.fill(0.5);
+                } else if kind == "with ties" {
                     // Some heads end in the same number everywhere but here and there; and there is one that is none.
                     heights.iter_mut().for_each(|height| *height = (1.5 * *height).round().clamp(-1.0, 2.0) + 0.0);
                     heights[0] = f64::NAN;
@@ -42,14 +44,14 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         }
     }
     for overlap in [Overlap::Count, Overlap::Union] {
-        for (images, areas, height, width) in [(2, 5, 6, 4), (3, 8, 11, 9), (1, 1, 1, 1)] {
+        for (images, areas, height, width) in [(2, 5, 6, 4), (3, 8, 11, 9), (2, 3, 5, 5), (2, 7, 8, 6), (1, 1, 1, 1)] {
             let name = format!("box_mask {overlap:?} of {areas} on {images}x{height}x{width}");
             cases.push(Case::new(name, Storage::F32, move |probe| {
                 // Corners between pixels and on them, the second before the first now and then, and beyond the map.
                 let corner = |value: f64, index: usize| {
                     let extent = [width, height][index % 2] as f64;
                     let middle = [0.25, 0.6][index / 2 % 2] * extent + 0.3 * extent * value;
-                    if index % 3 == 0 { middle.round() + 0.0 } else { middle }
+                    if index.is_multiple_of(3) { middle.round() + 0.0 } else { middle }
                 };
                 let values = probe.normal(images * areas * 4).into_iter().enumerate();
                 let values = values.map(|(index, value)| corner(value, index)).collect();

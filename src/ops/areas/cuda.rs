@@ -3,8 +3,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Overlap;
-use crate::ops::packs::{THREADS, launch, structure};
+use crate::ops::packs::{launch, structure};
 use crate::tape::Launcher;
+
+/// Threads of a block that has an image to itself: `IMAGE_THREADS` in `kernels/areas.cu`.
+const IMAGE_THREADS: u32 = 512;
 
 /// The structure of the same name in `kernels/areas.cu`.
 #[repr(C)]
@@ -24,7 +27,7 @@ pub(super) fn peak_areas(launcher: &mut Launcher<'_>) {
     let arguments = vec![launcher.input(0), heights.clone(), cells.into(), map.clone()];
     launch(launcher, format!("peak_heights_{dtype}"), cells, arguments);
     let arguments = vec![heights, launcher.input(1), launcher.input(2), launcher.output(0), areas.into(), map];
-    launcher.launch(format!("peak_areas_{dtype}"), [shape[0], 1, 1], THREADS as u32, arguments);
+    launcher.launch(format!("peak_areas_{dtype}"), [shape[0], 1, 1], IMAGE_THREADS, arguments);
 }
 
 pub(super) fn box_mask(launcher: &mut Launcher<'_>, overlap: Overlap) {

@@ -24,8 +24,7 @@ struct Augmented {
 pub(super) fn launch(launcher: &mut Launcher<'_>, op: &Batch) {
     let (dtype, shape) = (launcher.output_dtype(0), launcher.output_shape(0));
     // Scale and shift of every channel.
-    let affine: Vec<f32> = op.affine.iter().flatten().map(|value| *value as f32).collect();
-    let affine = launcher.constant(bytemuck::cast_slice(&affine));
+    let affine = launcher.constant(bytemuck::cast_slice(&op.normalisation.affine()));
     let augmented = Augmented {
         height: shape[1] as u32,
         width: shape[2] as u32,

@@ -39,12 +39,26 @@ pub struct BatchSource {
     pub step: ValueId,
 }
 
+/// From a byte of a channel to what the first layer sees.
 #[derive(Debug)]
-struct Batch {
+pub(in crate::ops) struct Normalisation {
     /// Per channel and byte: the normalised value.
     table: Vec<f64>,
     /// Per channel: what a byte is multiplied with, and what is added then.
     affine: Vec<[f64; 2]>,
+}
+
+/// Where a crop begins relative to the image, and whether it is mirrored then.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct Crop {
+    top: isize,
+    left: isize,
+    mirror: bool,
+}
+
+#[derive(Debug)]
+struct Batch {
+    normalisation: Normalisation,
     augmentation: Augmentation,
     generator: Philox,
 }
@@ -64,6 +78,24 @@ impl Tape {
     ) -> Result<(ValueId, ValueId)> {
         let shape = self.shape(source.images);
         let channels = shape.channels();
+        let normalisation = Normalisation::new(channels, mean, std)?;
+        let images = self.shape(source.indices).count();
+        let outputs = [
+            ("images", self.storage(), Shape::from([images, shape[1], shape[2], channels])),
+            ("labels", DType::U32, Shape::from([images])),
+        ];
+        let op = Batch { normalisation, augmentation, generator: Philox::new(seed, Stream::Augment) };
+        let made = self.record(op, &[source.images, source.labels, source.indices, source.step], &outputs);
+        Ok((made[0], made[1]))
+    }
+}
+
+impl Normalisation {
+    /// `(byte / 255 - mean) / std` for each of the channels.
+    ///
+    /// # Errors
+    /// If there is not one mean and one positive standard deviation per channel.
+    pub(in crate::ops) fn new(channels: usize, mean: &[f32], std: &[f32]) -> Result<Self> {
         if mean.len() != channels || std.len() != channels || std.iter().any(|s| !(*s > 0.0)) {
             return Err(Error::request(format!(
                 "images of {channels} channels need as many means and positive standard deviations, not {mean:?}, {std:?}"
@@ -78,38 +110,49 @@ impl Tape {
             .collect();
         let affine = mean.iter().zip(std).map(|(mean, std)| (f64::from(*mean), f64::from(*std)));
         let affine = affine.map(|(mean, std)| [1.0 / (255.0 * std), -mean / std]).collect();
-        let images = self.shape(source.indices).count();
-        let outputs = [
-            ("images", self.storage(), Shape::from([images, shape[1], shape[2], channels])),
-            ("labels", DType::U32, Shape::from([images])),
-        ];
-        let op = Batch { table, affine, augmentation, generator: Philox::new(seed, Stream::Augment) };
-        let made = self.record(op, &[source.images, source.labels, source.indices, source.step], &outputs);
-        Ok((made[0], made[1]))
+        Ok(Self { table, affine })
+    }
+
+    /// What a byte of a channel becomes.
+    pub(in crate::ops) fn of(&self, channel: usize, byte: u8) -> f64 {
+        self.table[channel * 256 + usize::from(byte)]
+    }
+
+    /// For kernels: `[C, 2]` float32, what a byte is multiplied with and what is added then.
+    pub(in crate::ops) fn affine(&self) -> Vec<f32> {
+        self.affine.iter().flatten().map(|value| *value as f32).collect()
+    }
+}
+
+impl Augmentation {
+    /// The crop that random words mean.
+    pub(in crate::ops) fn crop(self, [rows, columns, mirror, _]: [u32; 4]) -> Crop {
+        let padding = self.crop_padding;
+        // The high product maps a word to 0..=2 padding evenly enough (error below 2^-28).
+        let offset = |word: u32| ((u64::from(word) * (2 * padding as u64 + 1)) >> 32) as isize - padding as isize;
+        Crop { top: offset(rows), left: offset(columns), mirror: self.flip && mirror & 1 == 1 }
+    }
+}
+
+impl Crop {
+    /// Which pixel of the image the crop's pixel `pixel` is; none in the black around it.
+    pub(in crate::ops) fn pixel(self, pixel: usize, height: usize, width: usize) -> Option<usize> {
+        let (row, column) = (pixel / width, pixel % width);
+        let column = if self.mirror { width - 1 - column } else { column };
+        let (row, column) = (row as isize + self.top, column as isize + self.left);
+        let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
+        inside.then(|| row as usize * width + column as usize)
     }
 }
 
 impl Batch {
-    /// The crop's offset (rows, columns) relative to the image, and whether to mirror.
-    fn draw(&self, step: u32, position: usize) -> (isize, isize, bool) {
-        let [rows, columns, mirror, _] = self.generator.draw(u64::from(step), position as u64);
-        let padding = self.augmentation.crop_padding;
-        // The high product maps a word to 0..=2 padding evenly enough (error below 2^-28).
-        let offset = |word: u32| ((u64::from(word) * (2 * padding as u64 + 1)) >> 32) as isize - padding as isize;
-        (offset(rows), offset(columns), self.augmentation.flip && mirror & 1 == 1)
-    }
-
-    fn fill<T: Element>(&self, image: &[u8], shape: Shape, (top, left, mirror): (isize, isize, bool), out: &mut [T]) {
+    fn fill<T: Element>(&self, image: &[u8], shape: Shape, crop: Crop, out: &mut [T]) {
         let (height, width, channels) = (shape[1], shape[2], shape[3]);
-        let value = |channel: usize, byte: u8| T::from_f64(self.table[channel * 256 + usize::from(byte)]);
         for (pixel, out) in out.chunks_exact_mut(channels).enumerate() {
-            let (row, column) = (pixel / width, pixel % width);
-            let column = if mirror { width - 1 - column } else { column };
-            let (row, column) = (row as isize + top, column as isize + left);
-            let inside = (0..height as isize).contains(&row) && (0..width as isize).contains(&column);
+            let from = crop.pixel(pixel, height, width);
             for (channel, out) in out.iter_mut().enumerate() {
-                let at = |r: isize, c: isize| image[(r as usize * width + c as usize) * channels + channel];
-                *out = value(channel, if inside { at(row, column) } else { 0 });
+                let byte = from.map_or(0, |from| image[from * channels + channel]);
+                *out = T::from_f64(self.normalisation.of(channel, byte));
             }
         }
     }
@@ -129,7 +172,8 @@ impl Operation for Batch {
         with_float!(frame.output_dtype(0), T => {
             frame.output::<T>(0).par_chunks_exact_mut(size).enumerate().for_each(|(position, out)| {
                 let index = indices[position] as usize;
-                self.fill(&images[index * size..(index + 1) * size], shape, self.draw(step, position), out);
+                let crop = self.augmentation.crop(self.generator.draw(u64::from(step), position as u64));
+                self.fill(&images[index * size..(index + 1) * size], shape, crop, out);
             });
         });
     }

@@ -3,13 +3,16 @@
 //!
 //! Gradients are summed over the axes along which an operand was repeated.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 mod layout;
+pub(super) mod workloads;
 
 use self::layout::{Layout, repeated, together};
 use crate::error::{Error, Result};
 use crate::ops::operand::float_operand;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -211,6 +214,11 @@ impl Operation for Pair {
             // SAFETY: the layout was made from the shapes; `a` is the output only where it has its shape.
             unsafe { cpu::run(self.function, &self.layout, a, b, y) }
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch_pair(launcher, self.function, &self.layout);
+        Ok(())
     }
 }
 

@@ -108,8 +108,26 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
         cases.extend(grouped(storage));
         cases.extend(first(storage));
         cases.extend(depthwise(storage));
+        cases.push(transposed(storage));
     }
     cases
+}
+
+/// The transposed convolution: the input gradient with a bias as addend, and its own gradients.
+fn transposed(storage: Storage) -> Case {
+    let (images, weights) = ([2, 5, 3, 6], [4, 4, 7, 6]);
+    Case::new(format!("conv_transpose2d {images:?} {weights:?} stride 2 padding 1"), storage, move |probe| {
+        let (x, w) = (probe.activation("x", images), probe.activation("w", weights));
+        // Exact in bf16, to which it is rounded.
+        let bias = probe.float_of("bias", [7], (0..7).map(|channel| f64::from(channel) / 4.0 - 1.0).collect());
+        let y = probe.tape.conv_transpose2d(x, w, Some(bias), 2, 1)?;
+        // Of the taps of each axis every second one meets a pixel.
+        probe.check("y", y, Tolerance::sum(2 * 2 * 6 + 1));
+        // The bias' gradient sums what bf16 stores exactly; those of the weights and of the bias are float32.
+        let (pixels, taps) = (2 * 10 * 6, 4 * 4 * 7);
+        let float = |terms: usize| Tolerance { bf16: Tolerance::sum(terms).f32, ..Tolerance::sum(terms) };
+        probe.check_gradients(y, &[(x, Tolerance::sum(taps)), (w, float(2 * 5 * 3)), (bias, float(pixels))])
+    })
 }
 
 /// Channels of the result and extents of the pixels that make 64 tiles, the fewest for which the kernel with tiles of

@@ -6,7 +6,9 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     // Rows, channels and picks: few and many of either, channels that nobody picks and some that several do; more than a
     // block of channels, of picks; one of each.
-    for (rows, channels, picks) in [(35, 9, 9), (70, 7, 12), (3, 300, 20), (2, 13, 530), (300, 1, 1), (1, 255, 256)] {
+    for (rows, channels, picks) in
+        [(35, 9, 9), (450, 7, 5), (430, 5, 11), (3, 300, 20), (2, 13, 530), (300, 1, 1), (1, 255, 256)]
+    {
         let name = format!("gather_channels {rows}x{channels} at {picks}");
         cases.push(Case::new(name, Storage::F32, move |probe| {
             let x = probe.float("x", [rows, channels]);

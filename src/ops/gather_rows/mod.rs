@@ -6,9 +6,11 @@
 
 pub(super) mod cases;
 mod cpu;
+mod cuda;
+pub(super) mod workloads;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -93,6 +95,11 @@ impl Operation for GatherRows {
             cpu::gather(width, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gather(launcher);
+        Ok(())
+    }
 }
 
 impl Operation for GatherRowsGradient {
@@ -106,6 +113,11 @@ impl Operation for GatherRowsGradient {
             cpu::gradient(width, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher);
+        Ok(())
+    }
 }
 
 impl Operation for ScatterRows {
@@ -118,6 +130,11 @@ impl Operation for ScatterRows {
             let width = frame.output_shape(0).channels();
             cpu::scatter(width, frame.input::<u32>(0), frame.input::<T>(1), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::scatter(launcher);
+        Ok(())
     }
 }
 

@@ -18,10 +18,11 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
     for (map, points) in [
         ([2, 5, 7, 3], [2, 6, 4]),
         ([3, 4, 3, 40], [1, 5, 9]),
-        ([2, 3, 4, 131], [2, 3, 3]),
+        ([2, 3, 4, 131], [2, 6, 7]),
         ([1, 6, 6, 5], [1, 9, 11]),
         ([2, 1, 1, 2], [1, 2, 3]),
         ([9, 3, 2, 4], [9, 2, 2]),
+        ([2, 4, 8, 3], [1, 6, 10]),
     ] {
         let [grids, height, width] = points;
         let name = format!("grid_sample {}x{}x{}x{} at {grids}x{height}x{width}", map[0], map[1], map[2], map[3]);
@@ -31,6 +32,12 @@ pub(in crate::ops) fn cases() -> Vec<Case> {
             let golden =
                 |index: usize| (index / 2) as f64 * [0.618_034, 0.754_878][index % 2] + 0.1 * (index % 2) as f64;
             let mut values: Vec<f64> = (0..count).map(|index| coordinate(golden(index), map[2 - index % 2])).collect();
+            // Every pixel's centre, and the first and last place outside: where all numbers are exact.
+            if width == 10 {
+                let centre = |index: usize| [index / 2 % 10, index / 20][index % 2] as f64 - 1.0;
+                let exact = |index: usize| (2.0 * centre(index) + 1.0) / map[2 - index % 2] as f64 - 1.0;
+                values = (0..count).map(exact).collect();
+            }
             // Where nothing is: far away, infinitely far, nowhere.
             for (index, value) in [(1, 1e20), (6, f64::NEG_INFINITY), (9, f64::NAN)] {
                 values[index] = value;

@@ -3,7 +3,10 @@
 //! Where nothing flows in, nothing flows out: `dx` is zero where `upstream` is, also where the derivative is infinite (the
 //! square root at zero), so that a term that is masked out leaves no not-a-number behind.
 
+pub(super) mod cases;
+mod cuda;
 mod function;
+pub(super) mod workloads;
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use crate::error::Result;
 use crate::ops::operand::float_operand;
 use crate::ops::parallel::{Chunks, Shared};
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 pub use self::function::Function;
@@ -179,6 +182,11 @@ impl Operation for Map {
             self.0.values(Values { x: Shared::reading(x), y: Shared::new(y.as_mut_ptr()), count });
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::map(launcher, self.0);
+        Ok(())
+    }
 }
 
 impl Operation for MapGradient {
@@ -203,6 +211,11 @@ impl Operation for MapGradient {
             let count = dx.len();
             self.function.slopes(Slopes { upstream, source, addend, dx: Shared::new(dx.as_mut_ptr()), count });
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::gradient(launcher, self.function, self.addend);
+        Ok(())
     }
 }
 

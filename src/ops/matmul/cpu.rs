@@ -4,6 +4,8 @@
 //!
 //! All cuts follow from the shape alone, so any number of threads gives the same bits.
 
+#![allow(clippy::needless_range_loop, reason = "indices of register tiles run through several arrays at once")]
+
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;

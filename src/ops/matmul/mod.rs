@@ -5,11 +5,13 @@
 
 pub(super) mod cases;
 mod cpu;
+mod cuda;
 mod product;
+pub(super) mod workloads;
 
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 use product::Product;
@@ -119,6 +121,15 @@ impl Operation for Matmul {
             let partials = &mut frame.workspace::<T>()[..cpu::workspace_len(&self.product)];
             cpu::multiply(Level::current(), &self.product, a, b, y, partials);
         });
+    }
+
+    fn gpu_workspace(&self, _signature: &Signature) -> usize {
+        cuda::workspace(&self.product)
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, &self.product);
+        Ok(())
     }
 }
 

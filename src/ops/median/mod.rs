@@ -1,6 +1,10 @@
 //! The lower median along an axis: of `n` elements the one that `(n - 1) / 2` others come before, as `torch.median` has it.
 //! Not-a-number where one of them is. It has no gradient.
 
+pub(super) mod cases;
+mod cuda;
+pub(super) mod workloads;
+
 use std::cmp::Ordering;
 
 use crate::error::Result;
@@ -8,7 +12,7 @@ use crate::ops::operand::float_operand;
 use crate::ops::parallel::{Chunks, Shared};
 use crate::ops::reduce::view::{View, check_axis, without};
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Debug)]
@@ -70,6 +74,11 @@ impl Operation for Median {
         with_float!(frame.output_dtype(0), T => {
             median(self.0, frame.input::<T>(0), frame.workspace::<T>(), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self.0);
+        Ok(())
     }
 }
 

@@ -1,10 +1,12 @@
 //! Labels as vectors: row `i` is 1 at `labels[i]` and 0 elsewhere. There is no gradient.
 
 pub(super) mod cases;
+mod cuda;
+pub(super) mod workloads;
 
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -44,6 +46,11 @@ impl Operation for OneHot {
                 }
             });
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher);
+        Ok(())
     }
 }
 

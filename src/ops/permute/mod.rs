@@ -3,9 +3,11 @@
 
 pub(super) mod cases;
 mod cpu;
+mod cuda;
+pub(super) mod workloads;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -99,6 +101,11 @@ impl Operation for Permute {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => cpu::permute(&self.walk, frame.input::<T>(0), frame.output::<T>(0)));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, &self.walk);
+        Ok(())
     }
 }
 

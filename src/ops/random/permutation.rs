@@ -1,5 +1,5 @@
-//! The numbers `0..count` in a random order: sorted by keys, the first 64 bits of Philox at (step and draw, element); equal
-//! keys keep their order. A GPU counts for each element how many stand before it.
+//! The numbers `0..count` in a random order: sorted by keys, the first word of Philox at (step and draw, number) and behind it
+//! the number itself, so that no two are equal. A GPU counts for each number how many stand before it.
 
 use super::{Source, cuda};
 use crate::error::{Error, Result};
@@ -37,13 +37,14 @@ impl Operation for RandomPermutation {
 
     fn run(&self, frame: &Frame<'_>) {
         let number = frame.input::<u32>(0)[0];
-        let keys: &mut [u64] = bytemuck::cast_slice_mut(frame.workspace::<f64>());
         let out = frame.output::<u32>(0);
-        for (index, (key, out)) in (0..).zip(keys.iter_mut().zip(&mut *out)) {
-            let [high, low, ..] = self.source.words(number, u64::from(index));
-            (*key, *out) = (u64::from(high) << 32 | u64::from(low), index);
+        // A workspace may be longer than it was asked for.
+        let keys: &mut [u64] = &mut bytemuck::cast_slice_mut(frame.workspace::<f64>())[..out.len()];
+        for (index, key) in (0u64..).zip(keys.iter_mut()) {
+            *key = u64::from(self.source.words(number, index)[0]) << 32 | index;
         }
-        out.sort_unstable_by_key(|index| (keys[*index as usize], *index));
+        keys.sort_unstable();
+        out.iter_mut().zip(keys).for_each(|(out, key)| *out = *key as u32);
     }
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {

@@ -3,14 +3,17 @@
 //! `sum`: every element gets the gradient of its sum; `mean`: divided by their number; `max`: the first of the largest ones
 //! gets it, no other.
 
+pub(super) mod cases;
 mod cpu;
+mod cuda;
 pub(in crate::ops) mod view;
+pub(super) mod workloads;
 
 use self::view::{View, check_axis, runs, without};
 use crate::error::Result;
 use crate::ops::operand::float_operand;
 use crate::simd::Element;
-use crate::tape::{Frame, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -122,6 +125,15 @@ impl Operation for Sum {
             cpu::sum(self.view, T::from_f64(self.factor), x, frame.workspace::<T>(), y);
         });
     }
+
+    fn gpu_workspace(&self, _signature: &Signature) -> usize {
+        cuda::workspace(self.view)
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::sum(launcher, self.view, self.factor);
+        Ok(())
+    }
 }
 
 impl Operation for Max {
@@ -147,6 +159,11 @@ impl Operation for Max {
             cpu::max(self.0, frame.input::<T>(0), frame.output::<T>(0), frame.output::<u32>(1));
         });
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::max(launcher, self.0);
+        Ok(())
+    }
 }
 
 impl Operation for MaxGradient {
@@ -158,6 +175,11 @@ impl Operation for MaxGradient {
         with_float!(frame.output_dtype(0), T => {
             cpu::max_gradient(self.0, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
         });
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::max_gradient(launcher, self.0);
+        Ok(())
     }
 }
 

@@ -7,10 +7,12 @@
 mod axis;
 pub(super) mod cases;
 mod cpu;
+mod cuda;
+pub(super) mod workloads;
 
 use crate::error::{Error, Result};
 use crate::ops::avg_pool::images;
-use crate::tape::{Frame, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 use axis::Axis;
@@ -36,6 +38,9 @@ impl Resize {
         [1, 2].map(|axis| Axis { mode: self.mode, input: self.input[axis], output: self.output[axis] })
     }
 }
+
+/// Kernels compute positions as products of two extents, in 32 bits.
+const LARGEST: usize = 1 << 15;
 
 #[derive(Clone, Copy, Debug)]
 struct ResizeGradient(Resize);
@@ -64,7 +69,8 @@ impl Tape {
                 .help("activations in bf16 are cast to the tape's float first"));
         }
         let output = Shape::from([input[0], height, width, input[3]]);
-        if height == 0 || width == 0 || u32::try_from(output.count()).is_err() {
+        let extents = [height, width, input[1], input[2]];
+        if extents.iter().any(|extent| !(1..LARGEST).contains(extent)) || u32::try_from(output.count()).is_err() {
             return Err(Error::request(format!("cannot resize {input} to {height} x {width}")));
         }
         if [height, width] == [input[1], input[2]] {
@@ -94,6 +100,11 @@ impl Operation for Resize {
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => cpu::resize(self, frame.input::<T>(0), frame.output::<T>(0)));
     }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, self, false);
+        Ok(())
+    }
 }
 
 impl Operation for ResizeGradient {
@@ -103,6 +114,11 @@ impl Operation for ResizeGradient {
 
     fn run(&self, frame: &Frame<'_>) {
         with_float!(frame.output_dtype(0), T => cpu::gradient(&self.0, frame.input::<T>(0), frame.output::<T>(0)));
+    }
+
+    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
+        cuda::launch(launcher, &self.0, true);
+        Ok(())
     }
 }
 

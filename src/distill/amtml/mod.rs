@@ -1,0 +1,263 @@
+//! AMTML-KD, adaptive multi-teacher multi-level distillation: for every image the student's own feature decides how much
+//! each teacher's soft target counts; beside the mixture of these the student learns angles and distances between the
+//! images of a batch, and hints from the teachers' features, each group of its layers from another teacher.
+//!
+//! With K teachers (peers count as such), the student's feature `beta_i` `[d]` of image i, the vector `W` `[d]` and one latent representation
+//! `theta_k` `[d]` per teacher, `mu`, `q` and the terms of the loss are
+//! - `mu_i = softmax_k(W^T (theta_k o beta_i))`, the teachers' weights (`adapter.rs`);
+//! - `q_i = sum_k mu_ik softmax(z_k,i / T)`, the integrated target: a mixture of probabilities, through which gradients flow;
+//! - `kd = 2 alpha T^2 KL(q || softmax(z_S / T)) + (1 - alpha) CE(z_S, y)`, the divergence averaged over batch and classes;
+//! - `angle`, `distance`: smooth L1 between the angles of all triplets, and the distances of all pairs, of the student's
+//!   outputs and of q, which is a constant here (as in RKD, Park et al., 2019);
+//! - `hint`: what the groups of the student's layers make of the teachers' features (`hints.rs`);
+//! - `regulariser = regularisation (|W|^2 + sum_k |theta_k|^2)`, in the first stage.
+//!
+//! `loss = kd + angle + distance + hint + regulariser`. In the first stage `W` and `theta` learn from it by an SGD of their
+//! own; in the second they are frozen.
+//!
+//! What the paper shows and the authors' release does are told apart by options. Defaults follow the paper where the two
+//! differ (`beta`, trained regressors), and the release where the paper is silent.
+
+mod adapter;
+mod hints;
+
+use super::logits::{divergences_of, mixture};
+use super::relations::Relations;
+use super::{
+    Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity,
+    Taps, Taught, Term, Use, features,
+};
+use crate::error::Result;
+use crate::nn::{Distribution, Network, Rule};
+use crate::tape::{Tape, ValueId};
+
+/// What this method says about itself.
+pub const DESCRIPTION: MethodDescription = MethodDescription {
+    name: "amtml",
+    title: "teachers weighted image by image, relations between images, and hints from each teacher to another layer",
+    paper: "Liu, Zhang, Wang: Adaptive Multi-Teacher Multi-level Knowledge Distillation, Neurocomputing 415, 2020, \
+            arXiv 2103.04062",
+    needs: Needs { teachers: Use::Optional, assistants: Use::Unused, peers: Use::Optional, features: true },
+    hyperparameters: &[
+        Hyperparameter {
+            name: "temperature",
+            kind: Kind::Number { default: 5.0, minimum: 0.0, inclusive: false },
+            documentation: "divides the logits of student and teachers",
+        },
+        Hyperparameter {
+            name: "alpha",
+            kind: Kind::Number { default: 0.7, minimum: 0.0, inclusive: true },
+            documentation: "share of the integrated target; the labels have the rest",
+        },
+        Hyperparameter {
+            name: "kl_reduction",
+            kind: Kind::Choice { names: &["mean", "batchmean"] },
+            documentation: "mean of the divergence over batch and classes as in the release, or over the batch",
+        },
+        Hyperparameter {
+            name: "teacher_weights",
+            kind: Kind::Choice { names: &["adaptive", "average"] },
+            documentation: "the teachers' weights: learned, image by image, or 1 / K (ablation)",
+        },
+        Hyperparameter {
+            name: "beta",
+            kind: Kind::Choice { names: &["max", "gap"] },
+            documentation: "the student's feature: its last map max-pooled as in the paper, or average-pooled as in the release",
+        },
+        Hyperparameter {
+            name: "angle_weight",
+            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the angles of triplets; 0 leaves them out",
+        },
+        Hyperparameter {
+            name: "distance_weight",
+            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the distances of pairs; 0 leaves them out",
+        },
+        Hyperparameter {
+            name: "hint_weight",
+            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
+            documentation: "weight of the hints; 0 leaves them out",
+        },
+        Hyperparameter {
+            name: "hints",
+            kind: Kind::Choice { names: &["teacher_level", "same_depth", "group", "second_map", "attention"] },
+            documentation: "who teaches which map: pooled features to maps 2, 3, ...; equal depths; all but the last teacher; \
+                            all to map 2 in the first stage; attention maps",
+        },
+        Hyperparameter {
+            name: "frozen_regressors",
+            kind: Kind::Flag { default: false },
+            documentation: "true leaves the hints' regressors as they were drawn, as the release does",
+        },
+        Hyperparameter {
+            name: "tempered_student",
+            kind: Kind::Flag { default: false },
+            documentation: "true lets cross-entropy and relations read log softmax(z_S / T), as one notebook of the release does",
+        },
+        Hyperparameter {
+            name: "regularisation",
+            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
+            documentation: "weight of the squares of adapter and latent representations, in the first stage",
+        },
+        Hyperparameter {
+            name: "two_stages",
+            kind: Kind::Flag { default: true },
+            documentation: "false trains the adapter to the end",
+        },
+        Hyperparameter {
+            name: "adapter_epochs",
+            kind: Kind::Epochs { default: 80.0 },
+            documentation: "epochs of the first stage; from there on the adapter is frozen",
+        },
+        Hyperparameter {
+            name: "adapter_lr",
+            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
+            documentation: "learning rate of adapter and latent representations (SGD, momentum 0.9, no weight decay)",
+        },
+        Hyperparameter {
+            name: "adapter_milestones",
+            kind: Kind::Milestones { default: &[40.0, 70.0] },
+            documentation: "epochs at which that rate is divided by 10",
+        },
+        Hyperparameter {
+            name: "student_init",
+            kind: Kind::Choice { names: &["model", "release"] },
+            documentation: "as the model's file says, or convolutions N(0, 0.02^2) and BatchNorm scales N(1, 0.02^2) as in the release",
+        },
+    ],
+    contradiction: |values| {
+        let share = values.number("alpha");
+        if share > 1.0 {
+            return Some(("alpha", format!("is a share, so at most 1, not {share}")));
+        }
+        let regressors = values.number("hint_weight") > 0.0 && values.choice("hints") != "attention";
+        (values.flag("frozen_regressors") && !regressors)
+            .then(|| ("frozen_regressors", "there are no regressors without hints, and none for attention maps".into()))
+    },
+    phases: |values| match values.flag("two_stages") {
+        true => vec![values.epochs("adapter_epochs").round() as u32],
+        false => Vec::new(),
+    },
+    taps,
+    student: |classroom, values| Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student))),
+    record,
+    learned: adapter::learned,
+    ..MethodDescription::BASE
+};
+
+/// `network`, starting as the release starts its students. Linear layers keep their rule.
+fn restarted(network: &Network) -> Network {
+    let mut network = network.clone();
+    network.init.conv_weight = Rule::Normal { std: 0.02 };
+    network.init.norm_scale = Distribution::NormalAround { mean: 1.0, std: 0.02 };
+    network
+}
+
+/// Probabilities below this count as this in the logarithm, which they multiply to nothing.
+const LEAST: f64 = 1e-37;
+
+/// The places of those mentors that teach: all but the assistants.
+fn mentors(classroom: &Classroom<'_>) -> Vec<usize> {
+    let peers = classroom.teachers + classroom.assistants..classroom.mentors.len();
+    (0..classroom.teachers).chain(peers).collect()
+}
+
+/// The features that are read: the student's for its own feature and for hints, the teachers' for hints.
+fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
+    let mentors = mentors(classroom);
+    let mut taps = Taps { student: Vec::new(), mentors: vec![Vec::new(); classroom.mentors.len()] };
+    for hint in hints::of_classroom(classroom, values)? {
+        taps.student.push(hint.to);
+        taps.mentors[mentors[hint.teacher]].push(hint.from);
+    }
+    if values.choice("teacher_weights") == "adaptive" {
+        let own = match values.choice("beta") {
+            "gap" => features::pooled(classroom.student),
+            _ => features::last_map(classroom.student),
+        };
+        taps.student.push(own.map_err(|error| error.within("student"))?);
+    }
+    taps.student.sort();
+    taps.student.dedup();
+    Ok(taps)
+}
+
+/// Records the loss of a lesson.
+fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    let (temperature, alpha) = (values.number("temperature"), values.number("alpha"));
+    let first_stage = lesson.phase == 0;
+    let teachers: Vec<Pupil> = lesson.classmates().cloned().collect();
+    let shape = tape.shape(lesson.student.logits);
+    let (batch, classes) = (shape[0], shape.channels());
+
+    let adapter = match values.choice("teacher_weights") {
+        "adaptive" => Some(adapter::record(tape, lesson, values, teachers.len())?),
+        _ => None,
+    };
+    let weights = match &adapter {
+        Some(adapter) => adapter.weights,
+        None => tape.fill([batch, teachers.len()], 1.0 / teachers.len() as f64),
+    };
+    let softened =
+        teachers.iter().map(|teacher| tape.softmax(teacher.logits, temperature)).collect::<Result<Vec<_>>>()?;
+    let target = mixture(tape, weights, &softened)?; // [B, C]
+
+    let log_q = tape.log_softmax(lesson.student.logits, temperature)?;
+    let bounded = tape.at_least(target, LEAST)?;
+    let log_target = tape.log(bounded)?;
+    let divergences = divergences_of(tape, log_q, log_target)?;
+    let divergence = tape.average(divergences)?;
+    let per_class = if values.choice("kl_reduction") == "mean" { classes as f64 } else { 1.0 };
+    let imitation = tape.scale(divergence, 2.0 * alpha * temperature * temperature / per_class);
+    let output = if values.flag("tempered_student") { log_q } else { lesson.student.logits };
+    let cross_entropy = tape.cross_entropy(output, lesson.labels, lesson.label_smoothing)?;
+    let labels = tape.scale(cross_entropy, 1.0 - alpha);
+    let kd = tape.add(imitation, labels)?;
+
+    let mut terms = vec![Term::scalar("cross_entropy", labels), Term::scalar("target", imitation)];
+    let mut details = vec![("loss/kd", kd), ("teacher_weight", weights)];
+    let mut parts = vec![kd];
+    let mut add = |tape: &mut Tape, name: (&str, &'static str), weight: f64, value: ValueId| {
+        let part = tape.scale(value, weight);
+        parts.push(part);
+        terms.push(Term::scalar(name.0, part));
+        details.push((name.1, value));
+    };
+    let relations = Relations::new(tape, output, target)?; // The target is a constant there.
+    let angle_weight = values.number("angle_weight");
+    if angle_weight > 0.0 {
+        let angle = relations.angle_loss(tape)?;
+        add(tape, ("angle", "loss/angle"), angle_weight, angle);
+    }
+    let distance_weight = values.number("distance_weight");
+    if distance_weight > 0.0 {
+        let distance = relations.distance_loss(tape)?;
+        add(tape, ("distance", "loss/distance"), distance_weight, distance);
+    }
+    if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
+        add(tape, ("hint", "loss/hint"), values.number("hint_weight"), hint);
+    }
+    let regularisation = values.number("regularisation");
+    if let Some(adapter) = adapter.as_ref().filter(|_| first_stage && regularisation > 0.0) {
+        let squares = adapter.squares(tape)?;
+        add(tape, ("regulariser", "loss/regulariser"), regularisation, squares);
+    }
+    let parts: Vec<(f64, ValueId)> = parts.into_iter().map(|part| (1.0, part)).collect();
+    let loss = tape.weighted_sum(&parts)?;
+
+    let mean = tape.mean(weights, &[0])?; // [1, K]
+    let uses = teachers.iter().enumerate().map(|(index, teacher)| MentorUse {
+        weight: Quantity::Element(mean, index),
+        ..MentorUse::constant(&teacher.role, 1.0, Some(temperature))
+    });
+    let mentors = uses.collect();
+    let updates = match adapter {
+        Some(adapter) if first_stage => vec![adapter.update(tape, lesson, values, loss)],
+        _ => Vec::new(),
+    };
+    Ok(Taught { mentors, details, updates, ..Taught::new(loss, terms) })
+}
+
+#[cfg(test)]
+mod tests;
