@@ -64,6 +64,21 @@ const EXCEPTIONS: &[(&[&str], Moved, &str)] = &[
         Moved::Blocks,
         "windows overlap: what blocks share comes from the second cache",
     ),
+    (
+        &["bank_products_f32", "bank_products_gradient_f32"],
+        Moved::Blocks,
+        "rows of a bank are gathered: several blocks pick the same, which the second cache holds",
+    ),
+    (
+        &["bank_products_f32", "bank_products_gradient_f32"],
+        Moved::Requests,
+        "every product reads its image's embedding again, from the first cache",
+    ),
+    (
+        &["strong_view_f32", "strong_view_bf16"],
+        Moved::Requests,
+        "a block passes over its image once for each operation, pixels gathered byte by byte from the first cache",
+    ),
 ];
 
 /// What is compared with what it could be.

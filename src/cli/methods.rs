@@ -74,7 +74,7 @@ fn needs(needs: Needs) -> String {
     let parts = [(needs.teachers, "teacher"), (needs.assistants, "assistant"), (needs.peers, "peer")];
     let of = |part: Use| parts.iter().filter(move |(known, _)| *known == part).map(|(_, name)| *name);
     let several = of(Use::Several).map(|name| format!("two or more {name}s"));
-    let required: Vec<String> = of(Use::Required).map(|name| a(name)).chain(several).collect();
+    let required: Vec<String> = of(Use::Required).map(a).chain(several).collect();
     let optional: Vec<&str> = of(Use::Optional).collect();
     let mentors = match (required.is_empty(), optional.is_empty()) {
         (true, true) => return "no mentors".into(),

@@ -471,11 +471,11 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                 for (one, draw) in description.hyperparameters.iter().zip(draws) {
                     let raw = match one.kind {
                         Kind::Number { minimum, .. } => Raw::Number(minimum + 0.1 + f64::from(draw) / 7.0),
-                        Kind::Count { minimum, maximum, .. } => {
-                            Raw::Integer(i64::from(minimum + u32::from(draw) % (maximum - minimum + 1)))
-                        }
+                        Kind::Count { minimum, maximum, .. } => Raw::Integer(
+                            i64::from(minimum) + i64::from(draw) % (i64::from(maximum) - i64::from(minimum) + 1),
+                        ),
                         Kind::CountOrNone { maximum, .. } if u32::from(draw) % 3 > 0 => {
-                            Raw::Integer(i64::from(u32::from(draw) % (maximum + 1)))
+                            Raw::Integer(i64::from(draw) % (i64::from(maximum) + 1))
                         }
                         Kind::CountOrNone { .. } => Raw::Nothing,
                         Kind::Epochs { .. } => Raw::Number(f64::from(draw) / 7.0),

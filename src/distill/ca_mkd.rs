@@ -158,11 +158,11 @@ fn feature_loss(tape: &mut Tape, lesson: &mut Lesson<'_>, labels: ValueId) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[
+        let mentors: Mentors<'_> = &[
             ("teacher", &[("f3", [2, 2, 3])]),
             ("teacher-2", &[("f3", [3, 3, 2])]),
             ("teacher-3", &[("f3", [4, 4, 2])]),

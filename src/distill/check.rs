@@ -10,6 +10,12 @@ use crate::tape::check::random;
 use crate::tape::{Arena, Plan, State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 
+/// Features by name, without the batch: `[H, W, C]`.
+pub(super) type Maps<'a> = &'a [(&'a str, [usize; 3])];
+
+/// Roles with their features.
+pub(super) type Mentors<'a> = &'a [(&'a str, Maps<'a>)];
+
 /// A classroom of made-up logits and features.
 #[derive(Clone, Debug)]
 pub(super) struct Small<'a> {
@@ -18,9 +24,9 @@ pub(super) struct Small<'a> {
     /// Classes.
     pub classes: usize,
     /// Features of the student by name, without the batch: `[H, W, C]`.
-    pub student: &'a [(&'a str, [usize; 3])],
+    pub student: Maps<'a>,
     /// Roles, with features of each mentor; teachers, assistants, peers.
-    pub mentors: &'a [(&'a str, &'a [(&'a str, [usize; 3])])],
+    pub mentors: Mentors<'a>,
     /// Values that stand for what the method would draw or make (`given`), by name, with their shapes.
     pub given: &'a [(&'a str, &'a [usize])],
     /// The method's phase.
@@ -218,7 +224,7 @@ mod tests {
 
     #[test]
     fn logit_methods_have_the_gradients_of_their_losses() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[]), ("assistant-1", &[])];
+        let mentors: Mentors<'_> = &[("teacher", &[]), ("assistant-1", &[])];
         let small = Small { mentors, ..Small::default() };
         for name in ["cross_entropy", "kd", "takd"] {
             check_method(name, "{}", &small);

@@ -121,7 +121,8 @@ pub(super) fn contrast(
     let mut losses = Vec::new();
     let mut writes = Vec::new();
     for (own_side, other) in [(&of_student, &of_teacher), (&of_teacher, &of_student)] {
-        let products = tape.bank_products(own_side.embedding, other.bank, indices)?;
+        let bank = tape.detach(other.bank);
+        let products = tape.bank_products(own_side.embedding, bank, indices)?;
         let sharpened = tape.scale(products, 1.0 / values.number("tau"));
         let exponentials = tape.exp(sharpened)?;
         let normaliser = first_or_known(tape, exponentials, own_side.normaliser, images)?;
@@ -249,14 +250,14 @@ fn moved(tape: &mut Tape, side: &Side, own: ValueId, momentum: f64) -> Result<Wr
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
+    use super::super::check::{Mentors, Small, check_method};
     use super::*;
 
     #[test]
     fn gradients_reach_both_embeddings() {
         let pooled = |width| [("f1", [1, 1, width])];
         let (student, teacher) = (pooled(6), pooled(7));
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &teacher)];
+        let mentors: Mentors<'_> = &[("teacher", &teacher)];
         // Integers of a check lie below the classes: images 0 to 3 of 20.
         let given: &[(&str, &[usize])] = &[("indices", &[5]), ("contrast", &[5, 9]), ("labels", &[20])];
         let small = Small { student: &student, mentors, given, ..Small::default() };

@@ -31,8 +31,11 @@ pub struct MethodDescription {
     /// Records the method's loss for a lesson on the tape.
     pub record: fn(&mut Tape, &mut Lesson<'_>, &Hyperparameters) -> Result<Taught>,
     /// Says in a few words what the method has learned of its own, given its parameters by name.
-    pub learned: fn(&Hyperparameters, &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)>,
+    pub learned: Learned,
 }
+
+/// What a method has learned, by name, from its hyperparameters and from its parameters by name.
+pub type Learned = fn(&Hyperparameters, &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)>;
 
 impl MethodDescription {
     /// A method on logits with nothing special; its loss is the cross-entropy.

@@ -46,17 +46,17 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 
 #[cfg(test)]
 mod tests {
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
         for (student, teacher) in
             [([4, 4, 3], [4, 4, 5]), ([4, 4, 3], [2, 2, 4]), ([2, 2, 3], [4, 4, 4]), ([5, 5, 2], [4, 4, 3])]
         {
-            let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f2", teacher)])];
+            let mentors: Mentors<'_> = &[("teacher", &[("f2", teacher)])];
             check_method("fitnet", "{}", &Small { student: &[("f2", student)], mentors, ..Small::default() });
         }
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f3", [2, 2, 3])])];
+        let mentors: Mentors<'_> = &[("teacher", &[("f3", [2, 2, 3])])];
         let small = Small { student: &[("f3", [2, 2, 3])], mentors, ..Small::default() };
         check_method("fitnet", r#"{"layer": "f3", "feature_weight": 3.0, "ce_weight": 0.5}"#, &small);
     }

@@ -52,12 +52,11 @@ fn kernel(tape: &mut Tape, a: ValueId, b: ValueId) -> Result<ValueId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] =
-            &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
+        let mentors: Mentors<'_> = &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
         let student = &[("f1", [4, 4, 3]), ("f2", [2, 2, 2]), ("f3", [5, 5, 2])];
         check_method("nst", "{}", &Small { student, mentors, ..Small::default() });
     }

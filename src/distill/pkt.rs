@@ -61,11 +61,11 @@ fn neighbours(tape: &mut Tape, vectors: ValueId) -> Result<ValueId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f4", [1, 1, 7])])];
+        let mentors: Mentors<'_> = &[("teacher", &[("f4", [1, 1, 7])])];
         check_method("pkt", "{}", &Small { student: &[("f4", [1, 1, 5])], mentors, ..Small::default() });
     }
 }

@@ -34,7 +34,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             documentation: "weight of the distance of the maps beside the cross-entropy",
         },
         Hyperparameter {
-            name: "warmup",
+            name: "warmup_epochs",
             kind: Kind::Epochs { default: 20.0 },
             documentation: "epochs over which that weight grows to its value",
         },
@@ -66,7 +66,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     targets.push(pooled_map(tape, &teacher)?);
     let review = review(tape, lesson, values, &student, &targets)?;
     let weight = values.number("weight");
-    let warmup = lesson.scheduled(tape, "warmup", Ramp::Linear { epochs: values.epochs("warmup") });
+    let warmup = lesson.scheduled(tape, "warmup", Ramp::Linear { epochs: values.epochs("warmup_epochs") });
     let scaled = tape.scale(review, weight);
     let part = tape.multiply(scaled, warmup)?;
     let loss = tape.add(cross_entropy, part)?;
@@ -183,6 +183,6 @@ mod tests {
         check_method("review_kd", r#"{"weight": 2}"#, &small);
         // In the fifth of ten epochs of the warm-up, and with fewer channels.
         let early = Small { epoch: 4.0, ..small };
-        check_method("review_kd", r#"{"warmup": 10, "most_channels": 5}"#, &early);
+        check_method("review_kd", r#"{"warmup_epochs": 10, "most_channels": 5}"#, &early);
     }
 }

@@ -50,11 +50,11 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 
 #[cfg(test)]
 mod tests {
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f4", [1, 1, 7])])];
+        let mentors: Mentors<'_> = &[("teacher", &[("f4", [1, 1, 7])])];
         let small = Small { student: &[("f4", [1, 1, 5])], mentors, ..Small::default() };
         for hyperparameters in ["{}", r#"{"distance_weight": 0}"#, r#"{"angle_weight": 0, "ce_weight": 2.0}"#] {
             check_method("rkd", hyperparameters, &small);

@@ -45,11 +45,11 @@ fn similarities(tape: &mut Tape, map: ValueId) -> Result<ValueId> {
 
 #[cfg(test)]
 mod tests {
-    use crate::distill::check::{Small, check_method};
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
-        let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f3", [4, 4, 2])])];
+        let mentors: Mentors<'_> = &[("teacher", &[("f3", [4, 4, 2])])];
         check_method("sp", "{}", &Small { student: &[("f3", [2, 2, 3])], mentors, ..Small::default() });
     }
 }

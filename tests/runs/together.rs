@@ -19,8 +19,9 @@ validation = 0.125
 student = "resnet8"
 teachers = ["resnet8", "amtml_resnet8"]
 
+# Long enough for teachers that know something: AMTML-KD's student would learn their mistakes.
 [pretrain]
-epochs = 1
+epochs = 4
 batch_size = 16
 
 [[methods]]
@@ -101,8 +102,8 @@ fn what_methods_own_is_trained_for_as_long_as_they_say_and_saved() {
         let of = |key: &str, line: &Value| line[key].as_f64().or(line["losses"][key].as_f64()).unwrap();
         let lines = losses(&whole, method);
         assert!(lines.iter().all(|line| of("loss", line).is_finite()), "{method}: {lines:?}");
-        let labels: Vec<f64> = lines.iter().map(|line| of("cross_entropy", line)).collect();
-        assert!(labels[2] < labels[0], "{method}: {labels:?}");
+        let whole: Vec<f64> = lines.iter().map(|line| of("loss", line)).collect();
+        assert!(whole[2] < whole[0], "{method}: {whole:?}");
     }
 }
 

@@ -143,7 +143,6 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     student: |classroom, values| Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student))),
     record,
     learned: adapter::learned,
-    ..MethodDescription::BASE
 };
 
 /// `network`, starting as the release starts its students. Linear layers keep their rule.

@@ -1,4 +1,4 @@
-use super::super::check::{Small, check_method};
+use super::super::check::{Mentors, Small, check_method};
 use super::*;
 use crate::distill::find;
 
@@ -6,7 +6,7 @@ use crate::distill::find;
 const STUDENT: &[(&str, [usize; 3])] = &[("f1", [4, 4, 3]), ("f2", [4, 4, 4]), ("f3", [2, 2, 5]), ("f4", [1, 1, 5])];
 const FIRST: &[(&str, [usize; 3])] = &[("f1", [4, 4, 2]), ("f2", [2, 2, 3]), ("f3", [2, 2, 6]), ("f4", [1, 1, 6])];
 const SECOND: &[(&str, [usize; 3])] = &[("f1", [4, 4, 4]), ("f2", [2, 2, 3]), ("f3", [1, 1, 3])];
-const MENTORS: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", FIRST), ("teacher-2", SECOND), ("peer-1", FIRST)];
+const MENTORS: Mentors<'static> = &[("teacher", FIRST), ("teacher-2", SECOND), ("peer-1", FIRST)];
 
 fn small(phase: usize) -> Small<'static> {
     Small { batch: 4, classes: 3, student: STUDENT, mentors: MENTORS, phase, ..Small::default() }

@@ -6,7 +6,9 @@
 //! features but logits, these are what the classifier makes of it. Vectors and logits are not covered: the areas act on them
 //! through the heads' loss alone.
 
-use crate::distill::{Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, features, find};
+use crate::distill::{
+    Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, at, crd, dkd, features, kd, review_kd,
+};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
@@ -15,7 +17,9 @@ pub(super) type Augment<'a> = dyn FnMut(&mut Tape, &mut Lesson<'_>, &str, ValueI
 
 /// The description of the base `name`.
 pub(super) fn description(name: &str) -> Result<&'static MethodDescription> {
-    find(name).ok_or_else(|| Error::failed(format!("SoKD has no base `{name}`")))
+    let bases = [&at::DESCRIPTION, &crd::DESCRIPTION, &dkd::DESCRIPTION, &kd::DESCRIPTION, &review_kd::DESCRIPTION];
+    let found = bases.into_iter().find(|base| base.name == name);
+    found.ok_or_else(|| Error::failed(format!("SoKD has no base `{name}`")))
 }
 
 /// Adds to `taps` what the base reads, and what pooled vectors and logits are made of.

@@ -1,10 +1,10 @@
 use super::augmentation::KINDS;
 use super::policy::{MARGIN, pairs};
 use super::*;
-use crate::distill::check::{Small, check_method};
+use crate::distill::check::{Mentors, Small, check_method};
 
 const STUDENT: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
-const TEACHER: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f2", [6, 6, 4])])];
+const TEACHER: Mentors<'static> = &[("teacher", &[("f2", [6, 6, 4])])];
 
 fn small() -> Small<'static> {
     Small { batch: 5, classes: 3, student: STUDENT, mentors: TEACHER, ..Small::default() }
@@ -47,16 +47,18 @@ fn gradients_of_the_whole_loss_are_those_of_differences() {
 
 #[test]
 fn gradients_of_other_methods_losses_pass_through_areas() {
-    let teacher: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
+    let teacher: Mentors<'_> = &[("teacher", &[("f1", [8, 8, 3]), ("f2", [6, 6, 4])])];
     let student: &[(&str, [usize; 3])] = &[("f2", [6, 6, 3])];
     let given: &[(&str, &[usize])] = &[("head/0/weight", &[4, 3]), ("head/0/bias", &[3])];
-    check_method("sokd", r#"{"base": "kd"}"#, &Small { given, mentors: teacher, student, ..small() });
+    for options in [r#"{"base": "kd"}"#, r#"{"base": "dkd"}"#] {
+        check_method("sokd", options, &Small { given, mentors: teacher, student, ..small() });
+    }
 
     // Small maps and few classes: of tens of thousands of ReLUs some would stand within a difference's step of their kinks.
     let student: &[(&str, [usize; 3])] = &[("f1", [6, 6, 3]), ("f2", [4, 4, 4]), ("f3", [1, 1, 6])];
     let teacher: &[(&str, [usize; 3])] =
         &[("f1pre", [6, 6, 4]), ("f2pre", [4, 4, 5]), ("f3", [1, 1, 5]), ("f1", [6, 6, 4]), ("f2", [4, 4, 5])];
-    let mentors: &[(&str, &[(&str, [usize; 3])])] = &[("teacher", teacher)];
+    let mentors: Mentors<'_> = &[("teacher", teacher)];
     for base in ["review_kd", "at"] {
         let options = format!(r#"{{"base": "{base}", "heat_classes": 3, "area_count": 3}}"#);
         check_method("sokd", &options, &Small { student, mentors, ..small() });

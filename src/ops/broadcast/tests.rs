@@ -39,6 +39,7 @@ fn direct(a: (Shape, &[f64]), b: (Shape, &[f64]), function: impl Fn(f64, f64) ->
 #[test]
 fn elements_meet_as_in_numpy() {
     type Record = fn(&mut Tape, ValueId, ValueId) -> Result<ValueId>;
+    #[allow(clippy::type_complexity)] // What is recorded, and what it means.
     let functions: [(Record, fn(f64, f64) -> f64); 7] = [
         (Tape::add, |a, b| a + b),
         (Tape::subtract, |a, b| a - b),
