@@ -176,7 +176,11 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     ],
     contradiction,
     phases: |values| match searches(values) {
-        true => vec![values.epochs("search_epochs").round() as u32],
+        // A search of a part of an epoch, as in a training that was shortened, is one of a whole one.
+        true => match values.epochs("search_epochs") {
+            epochs if epochs > 0.0 => vec![(epochs.round() as u32).max(1)],
+            _ => vec![0],
+        },
         false => Vec::new(),
     },
     taps,
