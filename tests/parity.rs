@@ -202,7 +202,7 @@ fn what_is_no_case_is_refused() {
     refused(&kd().set("hyperparameters", "{").bytes(), &["the metadata `hyperparameters`: "]);
     refused(&kd().set("hyperparameters", r#"{"temprature": 4}"#).bytes(), &["did you mean `temperature`?"]);
     refused(&kd().set("method", "classroomdk").bytes(), &["did you mean `classroomkd`?"]);
-    refused(&kd().set("method", "absent").bytes(), &["no method is called `absent`", "cross_entropy, kd, classroomkd"]);
+    refused(&kd().set("method", "absent").bytes(), &["no method is called `absent`", "cross_entropy, kd, dkd"]);
     let nothing = kd().without("expect/loss").without("expect/grad/student/logits");
     refused(&nothing.bytes(), &["nothing is expected"]);
 }
