@@ -73,7 +73,13 @@ impl Run {
                 let enrol = |mentor: &usize| {
                     let mentor = &lineup.mentors[*mentor];
                     let method = mentor.taught_by.as_ref().expect("apprentices are taught");
-                    enrol(&mentor.role, &mentor.network, None, method, &faculty)
+                    let enrolment = enrol(&mentor.role, &mentor.network, None, method, &faculty)?;
+                    if enrolment.network.name != mentor.network.name {
+                        let message = format!("{} cannot be taught by {}", mentor.role, method.description.name);
+                        let made = format!("that method makes another net of it, {}", enrolment.network.name);
+                        return Err(Error::request(message).help(made));
+                    }
+                    Ok(enrolment)
                 };
                 (plan.apprentices.iter().map(enrol).collect::<Result<_>>()?, faculty)
             }

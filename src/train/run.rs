@@ -59,7 +59,7 @@ impl Run {
     /// # Errors
     /// If a model cannot take the images, or weights do not fit.
     pub fn with_material(config: Config, material: Material, processor: &Processor) -> Result<Self> {
-        let lineup = Lineup::new(&config.classroom, &config.methods, &material)?;
+        let lineup = Lineup::new(&config.classroom, &material)?;
         // What other runs of this process have chosen is not this one's.
         let processor = processor.taken_up(Some(Choices::default()));
         Ok(Self { processor, config, material, lineup })
