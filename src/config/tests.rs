@@ -505,6 +505,7 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                 for (one, draw) in description.hyperparameters.iter().zip(draws) {
                     let raw = match one.kind {
                         Kind::Number { minimum, .. } => Raw::Number(minimum + 0.1 + f64::from(draw) / 7.0),
+                        Kind::Share { .. } => Raw::Number(f64::from(draw) / f64::from(u16::MAX)),
                         Kind::Count { minimum, maximum, .. } => Raw::Integer(
                             i64::from(minimum) + i64::from(draw) % (i64::from(maximum) - i64::from(minimum) + 1),
                         ),

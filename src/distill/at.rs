@@ -4,7 +4,7 @@
 //! of a map's squares, seen as one vector per image of length 1; the mean is over images and positions. The larger map is
 //! averaged down to the size of the smaller.
 
-use super::{Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -15,7 +15,10 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Zagoruyko, Komodakis: Paying More Attention to Attention: Improving the Performance of Convolutional Neural \
             Networks via Attention Transfer, ICLR 2017, arXiv 1612.03928",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
-    hyperparameters: &[hint::CE_WEIGHT, hint::weight("feature_weight", 1000.0, "weight of the sum over the stages")],
+    hyperparameters: &[
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("feature_weight", 1000.0, "weight of the sum over the stages"),
+    ],
     contradiction: hint::idle,
     taps: |classroom, _| features::of_teacher(classroom, features::maps, features::maps),
     record,
@@ -24,10 +27,8 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let stages = lesson.student.maps(tape)?.into_iter().zip(lesson.teacher()?.maps(tape)?);
     let mut losses = Vec::new();
-    for (own, wanted) in stages {
-        let (own, wanted) = hint::matched(tape, own, wanted)?;
+    for (own, wanted) in hint::stages(tape, lesson)? {
         let (own, wanted) = (attention(tape, own)?, attention(tape, wanted)?);
         losses.push((1.0, hint::mean_square(tape, own, wanted)?));
     }
@@ -42,16 +43,4 @@ pub(super) fn attention(tape: &mut Tape, map: ValueId) -> Result<ValueId> {
     let strength = tape.mean(square, &[3])?;
     let strength = tape.view(strength, [shape[0], shape[1] * shape[2]])?;
     hint::normalised(tape, strength, 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::distill::check::{Mentors, Small, check_method};
-
-    #[test]
-    fn gradients_are_those_of_the_loss() {
-        let mentors: Mentors<'_> = &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
-        let student = &[("f1", [4, 4, 3]), ("f2", [2, 2, 2]), ("f3", [5, 5, 2])];
-        check_method("at", "{}", &Small { student, mentors, ..Small::default() });
-    }
 }

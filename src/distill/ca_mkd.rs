@@ -14,9 +14,9 @@
 //! is resized (the code resizes what it has resized before).
 
 use super::adapters::{Chain, map_of};
+use super::logits::divergences;
 use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Use,
-    features, hint,
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Use, features, hint,
 };
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
@@ -28,31 +28,20 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Zhang, Chen, Wang: Confidence-Aware Multi-Teacher Knowledge Distillation, ICASSP 2022, arXiv 2201.00007",
     needs: Needs { teachers: Use::Several, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and teachers",
-        },
-        hint::CE_WEIGHT,
-        hint::weight("kd_weight", 1.0, "weight of the divergences from the teachers"),
-        hint::weight("feature_weight", 50.0, "weight of the differences between the last maps"),
-        Hyperparameter {
-            name: "feature_start",
-            kind: Kind::Epochs { default: 1.0 },
-            documentation: "the epoch, counted from 0, from which on the last maps count",
-        },
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teachers"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("kd_weight", 1.0, "weight of the divergences from the teachers"),
+        Hyperparameter::weight("feature_weight", 50.0, "weight of the differences between the last maps"),
+        Hyperparameter::epochs("feature_start", 1.0, "the epoch, counted from 0, from which on the last maps count"),
     ],
-    contradiction: |values| {
-        let idle = ["ce_weight", "kd_weight", "feature_weight"].iter().all(|name| values.number(name) == 0.0);
-        idle.then(|| ("feature_weight", "with the other weights 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "kd_weight", "feature_weight"]),
     phases: |values| match feature_start(values) {
         0 => Vec::new(),
         start => vec![start],
     },
     taps: |classroom, _| {
-        let student = |net: &_| Ok(vec![features::last_map(net)?]);
-        features::of_teachers(classroom, student, |net| Ok(vec![features::classified(net)?.0]))
+        let teacher = |net: &_| Ok(vec![features::classified(net)?.0]);
+        features::of_teachers(classroom, features::only(features::last_map), teacher)
     },
     record,
     ..MethodDescription::BASE
@@ -79,7 +68,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     for (index, teacher) in teachers.iter().enumerate() {
         let divergence = divergences(tape, lesson.student.logits, teacher.logits, temperature)?;
         let mean = weighted_mean(tape, confidence, index, divergence)?;
-        terms.push((teacher.role.as_str(), kd_weight * share * temperature * temperature, mean));
+        terms.push((teacher.role.as_str(), kd_weight * share, mean));
     }
     if lesson.phase > 0 || feature_start(values) == 0 {
         let loss = feature_loss(tape, lesson, labels)?;
@@ -106,15 +95,6 @@ fn confidence(tape: &mut Tape, logits: &[ValueId], labels: ValueId) -> Result<Va
     let ignorance = tape.softmax(losses, 1.0)?;
     let factor = 1.0 / (logits.len() as f64 - 1.0);
     tape.affine(ignorance, -factor, factor)
-}
-
-/// `KL(softmax(mentor / T) || softmax(student / T))` of each image, `[B, 1]`.
-fn divergences(tape: &mut Tape, student: ValueId, mentor: ValueId, temperature: f64) -> Result<ValueId> {
-    let probabilities = tape.softmax(mentor, temperature)?;
-    let [wanted, own] = [tape.log_softmax(mentor, temperature)?, tape.log_softmax(student, temperature)?];
-    let difference = tape.subtract(wanted, own)?;
-    let products = tape.multiply(probabilities, difference)?;
-    tape.sum(products, &[1])
 }
 
 /// The mean over the images of `values` `[B, 1]`, each times column `index` of `weights` `[B, K]`.

@@ -24,46 +24,42 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             Learning Strategies, 2024, arXiv 2409.20237",
     needs: Needs { teachers: Use::Optional, assistants: Use::Unused, peers: Use::Optional, features: false },
     hyperparameters: &[
-        Hyperparameter {
-            name: "tau",
-            kind: Kind::Number { default: 12.0, minimum: 0.0, inclusive: true },
-            documentation: "how far the temperature rises with the gap: T = 1 + tau gap (the base temperature of dtkd)",
-        },
+        Hyperparameter::weight(
+            "tau",
+            12.0,
+            "how far the temperature rises with the gap: T = 1 + tau gap (the base temperature of dtkd)",
+        ),
         Hyperparameter {
             name: "rank_digits",
             kind: Kind::CountOrNone { default: Some(2), maximum: 9 },
             documentation: "decimals to which shares of rank are rounded; \"none\" leaves them as they are",
         },
-        Hyperparameter {
-            name: "rank_scope",
-            kind: Kind::Choice { names: &["batch", "sample"] },
-            documentation: "whether ranks, weights and temperatures belong to the batch or to each of its samples",
-        },
-        Hyperparameter {
-            name: "ranking",
-            kind: Kind::Choice { names: &["ratio", "ordinal"] },
-            documentation: "weights by share of rank, or 0.1, 0.2, ... by order of rank (the earlier version)",
-        },
-        Hyperparameter {
-            name: "asking",
-            kind: Kind::Flag { default: true },
-            documentation: "false asks every mentor always: CE + sum of KL, with weights and temperatures 1",
-        },
-        Hyperparameter {
-            name: "mentoring",
-            kind: Kind::Flag { default: true },
-            documentation: "false fixes every temperature at 1",
-        },
-        Hyperparameter {
-            name: "temperatures",
-            kind: Kind::Choice { names: &["adaptive", "dtkd"] },
-            documentation: "by the gap of ranks, or by the largest logits of student and mentor as the release runs DTKD",
-        },
-        Hyperparameter {
-            name: "homogeneous",
-            kind: Kind::Flag { default: false },
-            documentation: "true adds the unranked cross-entropy and each teacher's KL at temperature 1",
-        },
+        Hyperparameter::choice(
+            "rank_scope",
+            &["batch", "sample"],
+            "whether ranks, weights and temperatures belong to the batch or to each of its samples",
+        ),
+        Hyperparameter::choice(
+            "ranking",
+            &["ratio", "ordinal"],
+            "weights by share of rank, or 0.1, 0.2, ... by order of rank (the earlier version)",
+        ),
+        Hyperparameter::flag(
+            "asking",
+            true,
+            "false asks every mentor always: CE + sum of KL, with weights and temperatures 1",
+        ),
+        Hyperparameter::flag("mentoring", true, "false fixes every temperature at 1"),
+        Hyperparameter::choice(
+            "temperatures",
+            &["adaptive", "dtkd"],
+            "by the gap of ranks, or by the largest logits of student and mentor as the release runs DTKD",
+        ),
+        Hyperparameter::flag(
+            "homogeneous",
+            false,
+            "true adds the unranked cross-entropy and each teacher's KL at temperature 1",
+        ),
     ],
     contradiction: |values| {
         let dtkd = values.choice("temperatures") == "dtkd";
@@ -109,7 +105,7 @@ fn options(values: &Hyperparameters, teachers: usize) -> ClassroomOptions {
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let mentors = || lesson.teachers().iter().chain(lesson.peers());
+    let mentors = || lesson.classmates();
     let logits: Vec<ValueId> = mentors().map(|mentor| mentor.logits).collect();
     let made = tape.classroom_loss(lesson.student.logits, &logits, lesson.labels, &options(values, lesson.teachers))?;
     let own = Term { name: "cross_entropy".into(), value: Quantity::Element(made.terms, 0) };

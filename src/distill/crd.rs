@@ -14,11 +14,11 @@
 //! (RepDistiller), which decides the constants.
 
 use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Taught, Term, Use,
-    Write, adapters, features,
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Pupil, Taught, Use, Write, adapters,
+    features, hint,
 };
 use crate::error::{Error, Result};
-use crate::nn::{Distribution, Network};
+use crate::nn::Distribution;
 use crate::ops::contrast::{ByClass, Positive};
 use crate::tape::{Tape, ValueId};
 
@@ -29,44 +29,24 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR 2020, arXiv 1910.10699",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "weight",
-            kind: Kind::Number { default: 0.8, minimum: 0.0, inclusive: true },
-            documentation: "weight of the contrast beside the cross-entropy",
-        },
-        Hyperparameter {
-            name: "dimension",
-            kind: Kind::Count { default: 128, minimum: 1, maximum: 4096 },
-            documentation: "numbers of an embedding",
-        },
-        Hyperparameter {
-            name: "negatives",
-            kind: Kind::Count { default: 16_384, minimum: 1, maximum: 1 << 20 },
-            documentation: "images of other classes that each image is contrasted with",
-        },
-        Hyperparameter {
-            name: "tau",
-            kind: Kind::Number { default: 0.07, minimum: 0.0, inclusive: false },
-            documentation: "temperature of the contrast",
-        },
-        Hyperparameter {
-            name: "bank_momentum",
-            kind: Kind::Number { default: 0.5, minimum: 0.0, inclusive: true },
-            documentation: "share of a bank's row that stays when its image was seen",
-        },
-        Hyperparameter {
-            name: "positive",
-            kind: Kind::Choice { names: &["exact", "relax"] },
-            documentation: "what an image is contrasted with as its like: itself, or any image of its class",
-        },
+        Hyperparameter::weight("weight", 0.8, "weight of the contrast beside the cross-entropy"),
+        Hyperparameter::count("dimension", 128, [1, 4096], "numbers of an embedding"),
+        Hyperparameter::count(
+            "negatives",
+            16_384,
+            [1, 1 << 20],
+            "images of other classes that each image is contrasted with",
+        ),
+        Hyperparameter::positive("tau", 0.07, "temperature of the contrast"),
+        Hyperparameter::share("bank_momentum", 0.5, "share of a bank's row that stays when its image was seen"),
+        Hyperparameter::choice(
+            "positive",
+            &["exact", "relax"],
+            "what an image is contrasted with as its like: itself, or any image of its class",
+        ),
     ],
-    contradiction: |values| {
-        let momentum = values.number("bank_momentum");
-        (momentum > 1.0).then(|| ("bank_momentum", format!("is a share, so at most 1, not {momentum}")))
-    },
     taps: |classroom, _| {
-        let pooled = |network: &Network| Ok(vec![features::pooled(network)?]);
-        features::of_teacher(classroom, pooled, pooled)
+        features::of_teacher(classroom, features::only(features::pooled), features::only(features::pooled))
     },
     record,
     ..MethodDescription::BASE
@@ -86,38 +66,10 @@ struct Side {
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let teacher = lesson.teacher()?.clone();
     let student = lesson.student.clone();
-    let weight = values.number("weight");
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let contrast = contrast(tape, lesson, values, &student, &teacher)?;
-    let part = tape.scale(contrast.loss, weight);
-    let loss = tape.add(cross_entropy, part)?;
-    let terms = vec![Term::scalar("cross_entropy", cross_entropy), Term::scalar(&teacher.role, part)];
-    let mentors = vec![MentorUse::constant(&teacher.role, weight, Some(values.number("tau")))];
-    Ok(Taught { mentors, writes: contrast.writes, ..Taught::new(loss, terms) })
-}
-
-/// The contrast of a batch, and what it leaves in the banks.
-pub(super) struct Contrast {
-    /// `L(P_S) + L(P_T)`.
-    pub loss: ValueId,
-    /// The banks' new rows.
-    pub writes: Vec<Write>,
-}
-
-/// Records the contrast of the pooled features of `student` and `teacher`.
-///
-/// # Errors
-/// If they have none, or there are images of one class only.
-pub(super) fn contrast(
-    tape: &mut Tape,
-    lesson: &mut Lesson<'_>,
-    values: &Hyperparameters,
-    student: &Pupil,
-    teacher: &Pupil,
-) -> Result<Contrast> {
     let (own, indices, images) = indices(tape, lesson, values)?;
-    let of_student = side(tape, lesson, values, "student", student, images)?;
-    let of_teacher = side(tape, lesson, values, "teacher", teacher, images)?;
+    let of_student = side(tape, lesson, values, "student", &student, images)?;
+    let of_teacher = side(tape, lesson, values, "teacher", &teacher, images)?;
     let mut losses = Vec::new();
     let mut writes = Vec::new();
     for (own_side, other) in [(&of_student, &of_teacher), (&of_teacher, &of_student)] {
@@ -130,13 +82,18 @@ pub(super) fn contrast(
         writes.push(keep_scalar(tape, lesson, normaliser, own_side.normaliser)?);
         writes.push(moved(tape, own_side, own, values.number("bank_momentum"))?);
     }
-    Ok(Contrast { loss: tape.add(losses[0], losses[1])?, writes })
+    let contrast = tape.add(losses[0], losses[1])?;
+    let weight = values.number("weight");
+    let parts = [("cross_entropy", 1.0, cross_entropy), (&teacher.role, weight, contrast)];
+    let mentors = vec![MentorUse::constant(&teacher.role, weight, Some(values.number("tau")))];
+    Ok(Taught { mentors, writes, ..Taught::sum(tape, parts)? })
 }
 
 /// Which images these are, which ones they are contrasted with, and how many there are in all.
 fn indices(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<(ValueId, ValueId, usize)> {
-    let given = |name: &str| lesson.equipment.given.get(name).copied();
-    if let (Some(own), Some(contrast), Some(labels)) = (given("indices"), given("contrast"), given("labels")) {
+    if let (Some(own), Some(contrast), Some(labels)) =
+        (lesson.given("indices"), lesson.given("contrast"), lesson.given("labels"))
+    {
         // A parity case says which images there are.
         return Ok((own, contrast, tape.shape(labels).count()));
     }
@@ -178,7 +135,7 @@ fn side(
     let pooled = pupil.pooled(tape)?; // [B, D]
     let network = adapters::embedding(tape.shape(pooled)[1], dimension)?;
     let projected = lesson.adapted(tape, &format!("embed_{name}"), &network, pooled)?;
-    let embedding = normalised(tape, projected)?;
+    let embedding = hint::normalised(tape, projected, 1)?;
     let float = tape.float();
     let bound = 1.0 / (dimension as f64 / 3.0).sqrt();
     let init = Distribution::Uniform { bound };
@@ -186,15 +143,6 @@ fn side(
     let zero = Distribution::Constant { value: 0.0 };
     let normaliser = lesson.buffer(tape, &format!("normaliser_{name}"), float, [1, 1], zero);
     Ok(Side { embedding, bank, normaliser })
-}
-
-/// Rows of length 1.
-fn normalised(tape: &mut Tape, x: ValueId) -> Result<ValueId> {
-    let squares = tape.square(x)?;
-    let sum = tape.sum(squares, &[1])?;
-    let sum = tape.at_least(sum, 1e-24)?;
-    let length = tape.sqrt(sum)?;
-    tape.divide(x, length)
 }
 
 /// The normaliser that is known (not 0), or else this batch's: the mean of its exponentials times the images. A constant.
@@ -245,7 +193,7 @@ fn moved(tape: &mut Tape, side: &Side, own: ValueId, momentum: f64) -> Result<Wr
     let embedding = tape.detach(side.embedding);
     let (before, embedding) = (tape.scale(before, momentum), tape.scale(embedding, 1.0 - momentum));
     let sum = tape.add(before, embedding)?;
-    Ok(Write { indices: own, rows: normalised(tape, sum)?, table: side.bank })
+    Ok(Write { indices: own, rows: hint::normalised(tape, sum, 1)?, table: side.bank })
 }
 
 #[cfg(test)]

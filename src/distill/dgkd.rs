@@ -7,8 +7,10 @@
 //! The authors average the divergence over batch and classes (`kl_reduction = "mean"`), and lambda is 1: labels do not
 //! enter. Assistants are taught by all mentors before them where the classroom says so (`taught_by = "dgkd"`).
 
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
-use super::{Pupil, Quantity};
+use super::logits::kl_divisor;
+use super::{
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity, Taught, Use,
+};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
@@ -20,31 +22,15 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             arXiv 2009.08825",
     needs: Needs { teachers: Use::Required, assistants: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 5.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and guides",
-        },
-        Hyperparameter {
-            name: "lambda",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "share of the divergences in the loss; the labels have the rest",
-        },
-        Hyperparameter {
-            name: "dropped",
-            kind: Kind::Count { default: 1, minimum: 0, maximum: 64 },
-            documentation: "guides that every batch leaves out; at least one is kept",
-        },
-        Hyperparameter {
-            name: "kl_reduction",
-            kind: Kind::Choice { names: &["mean", "batchmean"] },
-            documentation: "mean of the divergence over batch and classes as the authors' code has it, or over the batch",
-        },
+        Hyperparameter::positive("temperature", 5.0, "divides the logits of student and guides"),
+        Hyperparameter::share("lambda", 1.0, "share of the divergences in the loss; the labels have the rest"),
+        Hyperparameter::count("dropped", 1, [0, 64], "guides that every batch leaves out; at least one is kept"),
+        Hyperparameter::choice(
+            "kl_reduction",
+            &["mean", "batchmean"],
+            "mean of the divergence over batch and classes as the authors' code has it, or over the batch",
+        ),
     ],
-    contradiction: |values| {
-        let share = values.number("lambda");
-        (share > 1.0).then(|| ("lambda", format!("is a share, so at most 1, not {share}")))
-    },
     record,
     ..MethodDescription::BASE
 };
@@ -56,31 +42,26 @@ const ORDER: &str = "order";
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let guides: Vec<&Pupil> = lesson.teachers().iter().chain(lesson.assistants()).collect();
     let (temperature, share) = (values.number("temperature"), values.number("lambda"));
-    let classes = tape.shape(lesson.student.logits).channels() as f64;
-    let reduction = if values.choice("kl_reduction") == "mean" { 1.0 / classes } else { 1.0 };
+    let weight = share * (1.0 / kl_divisor(tape, lesson.student.logits, values));
     // As long as there is but one guide, as for the first assistant, it is kept.
     let dropped = values.whole("dropped").min(guides.len().saturating_sub(1));
-    let kept = kept(tape, lesson.equipment.given.get(ORDER).copied(), guides.len(), dropped)?;
+    let kept = kept(tape, lesson.given(ORDER), guides.len(), dropped)?;
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let own = tape.scale(cross_entropy, 1.0 - share);
-    let (mut parts, mut uses) = (vec![(1.0, own)], Vec::new());
-    let mut terms = vec![Term::scalar("cross_entropy", own)];
+    let mut parts = vec![("cross_entropy", 1.0 - share, cross_entropy)];
+    let mut mentors = Vec::new();
     for (index, guide) in guides.iter().enumerate() {
-        let divergence = tape.kl_divergence(lesson.student.logits, guide.logits, temperature)?;
-        let mut taught = tape.scale(divergence, share * reduction);
+        let mut divergence = tape.kl_divergence(lesson.student.logits, guide.logits, temperature)?;
         let mut active = Quantity::Constant(1.0);
         if let Some(kept) = kept {
             let keep = tape.slice(kept, index, 1)?;
             let keep = tape.view(keep, [])?;
-            taught = tape.multiply(taught, keep)?;
+            divergence = tape.multiply(divergence, keep)?;
             active = Quantity::Element(kept, index);
         }
-        parts.push((1.0, taught));
-        terms.push(Term::scalar(&guide.role, taught));
-        uses.push(MentorUse { active, ..MentorUse::constant(&guide.role, share, Some(temperature)) });
+        parts.push((&guide.role, weight, divergence));
+        mentors.push(MentorUse { active, ..MentorUse::constant(&guide.role, share, Some(temperature)) });
     }
-    let loss = tape.weighted_sum(&parts)?;
-    Ok(Taught { mentors: uses, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// For each of `guides` 1 if it is kept and 0 if not, `[1, K]`, of which `dropped` are not, drawn in every step; none where

@@ -7,7 +7,7 @@
 //!
 //! The authors write `2 (beta inter + gamma intra)` with beta = gamma = 1; the two is in the defaults here.
 
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -18,31 +18,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Huang, You, Wang, Qian, Xu: Knowledge Distillation from A Stronger Teacher, NeurIPS 2022, arXiv 2205.10536",
     needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and teacher",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels",
-        },
-        Hyperparameter {
-            name: "beta",
-            kind: Kind::Number { default: 2.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the relations between the classes of an image",
-        },
-        Hyperparameter {
-            name: "gamma",
-            kind: Kind::Number { default: 2.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the relations between the images of a class",
-        },
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teacher"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("beta", 2.0, "weight of the relations between the classes of an image"),
+        Hyperparameter::weight("gamma", 2.0, "weight of the relations between the images of a class"),
     ],
-    contradiction: |values| {
-        let idle = ["ce_weight", "beta", "gamma"].iter().all(|name| values.number(name) == 0.0);
-        idle.then(|| ("gamma", "with ce_weight = 0 and beta = 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "beta", "gamma"]),
     record,
     ..MethodDescription::BASE
 };
@@ -53,25 +34,24 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let temperature = values.number("temperature");
     let square = temperature * temperature;
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let own = tape.scale(cross_entropy, values.number("ce_weight"));
     let student = tape.softmax(lesson.student.logits, temperature)?; // [B, C]
     let mentor = tape.softmax(teacher.logits, temperature)?;
-    let inter = unlikeness(tape, student, mentor, 1)?;
-    let intra = unlikeness(tape, student, mentor, 0)?;
-    let inter = tape.scale(inter, square * values.number("beta"));
-    let intra = tape.scale(intra, square * values.number("gamma"));
-    let loss = tape.weighted_sum(&[(1.0, own), (1.0, inter), (1.0, intra)])?;
-    let parts = [("cross_entropy", own), ("between_classes", inter), ("between_images", intra)];
-    let terms = parts.map(|(name, value)| Term::scalar(name, value)).to_vec();
+    let inter = correlation_distance(tape, student, mentor, 1)?;
+    let intra = correlation_distance(tape, student, mentor, 0)?;
+    let parts = [
+        ("cross_entropy", values.number("ce_weight"), cross_entropy),
+        ("between_classes", square * values.number("beta"), inter),
+        ("between_images", square * values.number("gamma"), intra),
+    ];
     let mentors = vec![MentorUse::constant(&teacher.role, 1.0, Some(temperature))];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// Squares of norms below this are no longer told from zero: their root has no slope, as the norm of nothing has none.
 const NOTHING: f64 = 1e-30;
 
 /// One minus the mean of Pearson's r along `axis`, a scalar.
-fn unlikeness(tape: &mut Tape, student: ValueId, mentor: ValueId, axis: usize) -> Result<ValueId> {
+fn correlation_distance(tape: &mut Tape, student: ValueId, mentor: ValueId, axis: usize) -> Result<ValueId> {
     let mut centred = |x: ValueId| {
         let mean = tape.mean(x, &[axis])?;
         let x = tape.subtract(x, mean)?;

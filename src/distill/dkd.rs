@@ -5,8 +5,8 @@
 //! `TCKD = KL(b_t || b_S)`, where b = (p_y, 1 - p_y); `NCKD = KL(q_t || q_S)`, where q is the softmax over the other classes
 //! alone; and w rises from 1 / warmup_epochs to 1 (Zhao et al., equation 7; the warm-up is their code's).
 
-use super::logits::{divergences_of, several_classes, warmed_up};
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use super::logits::{divergences_of, several_classes};
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -18,36 +18,13 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Zhao, Cui, Song, Qiu, Liang: Decoupled Knowledge Distillation, CVPR 2022, arXiv 2203.08679",
     needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and teacher",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels",
-        },
-        Hyperparameter {
-            name: "alpha",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergence in the share of the true class",
-        },
-        Hyperparameter {
-            name: "beta",
-            kind: Kind::Number { default: 8.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergence among the other classes",
-        },
-        Hyperparameter {
-            name: "warmup_epochs",
-            kind: Kind::Epochs { default: 20.0 },
-            documentation: "epochs in which both divergences rise to their weights",
-        },
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teacher"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("alpha", 1.0, "weight of the divergence in the share of the true class"),
+        Hyperparameter::weight("beta", 8.0, "weight of the divergence among the other classes"),
+        Hyperparameter::epochs("warmup_epochs", 20.0, "epochs in which both divergences rise to their weights"),
     ],
-    contradiction: |values| {
-        let idle = ["ce_weight", "alpha", "beta"].iter().all(|name| values.number(name) == 0.0);
-        idle.then(|| ("beta", "with ce_weight = 0 and alpha = 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "alpha", "beta"]),
     record,
     ..MethodDescription::BASE
 };
@@ -82,17 +59,19 @@ pub(super) fn record_of(
 ) -> Result<Taught> {
     let role = lesson.teacher()?.role.clone();
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let own = tape.scale(cross_entropy, weights.cross_entropy);
     let (target, others) = decoupled(tape, student, mentor, lesson.labels, temperature)?;
     let mut warm = |weight: f64, value: ValueId| {
         let weighted = tape.scale(value, weight);
-        warmed_up(tape, lesson, weights.warmup_epochs, weighted)
+        lesson.warmed_up(tape, weights.warmup_epochs, weighted)
     };
     let (target, others) = (warm(weights.alpha, target)?, warm(weights.beta, others)?);
-    let loss = tape.weighted_sum(&[(1.0, own), (1.0, target), (1.0, others)])?;
-    let parts = [("cross_entropy", own), ("true_class", target), ("other_classes", others)];
-    let terms = parts.map(|(name, value)| Term::scalar(name, value)).to_vec();
-    Ok(Taught { mentors: vec![MentorUse::constant(role, 1.0, Some(temperature))], ..Taught::new(loss, terms) })
+    let parts = [
+        ("cross_entropy", weights.cross_entropy, cross_entropy),
+        ("true_class", 1.0, target),
+        ("other_classes", 1.0, others),
+    ];
+    let mentors = vec![MentorUse::constant(role, 1.0, Some(temperature))];
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// Taken off the true class' logit over temperature: its share is zero then, in float32 and in float64.

@@ -10,12 +10,9 @@
 //! AAAI 2020) compare with: `L_i = CE(z_i, y) + T^2 KL(softmax(m_i / T) || softmax(z_i / T))`, m_i the mean of the others'
 //! logits, T = 3; `constant_targets = false` lets gradients flow through m_i as their code does.
 
-use super::logits::divergences;
-use super::{
-    Classroom, Hyperparameter, Hyperparameters, Kind, Learning, Lesson, MethodDescription, Taps, Taught, Term,
-};
+use super::logits::{added, divergences};
+use super::{Classroom, Hyperparameter, Hyperparameters, Lesson, MethodDescription, Taps, Taught, Term};
 use crate::error::{Error, Result};
-use crate::nn::Network;
 use crate::tape::{Tape, ValueId};
 
 /// What this method says about itself.
@@ -24,31 +21,28 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "the student and other networks learn together, each from the labels and from the others",
     paper: "Zhang, Xiang, Hospedales, Lu: Deep Mutual Learning, CVPR 2018, arXiv 1706.00384",
     hyperparameters: &[
-        Hyperparameter {
-            name: "cohort",
-            kind: Kind::Choice { names: &["copies", "peers"] },
-            documentation: "who learns with the student: further networks of its own kind, or one of each peer's kind, from scratch",
-        },
-        Hyperparameter {
-            name: "networks",
-            kind: Kind::Count { default: 2, minimum: 2, maximum: 16 },
-            documentation: "how many networks learn, the student included; cohort = \"peers\" says it by itself",
-        },
-        Hyperparameter {
-            name: "target",
-            kind: Kind::Choice { names: &["each", "mean_logits"] },
-            documentation: "the mean of the divergences from each of the others, or the divergence from their mean logits",
-        },
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: false },
-            documentation: "divides all logits",
-        },
-        Hyperparameter {
-            name: "constant_targets",
-            kind: Kind::Flag { default: true },
-            documentation: "false lets gradients flow through the mean logits into the others",
-        },
+        Hyperparameter::choice(
+            "cohort",
+            &["copies", "peers"],
+            "who learns with the student: further networks of its own kind, or one of each peer's kind, from scratch",
+        ),
+        Hyperparameter::count(
+            "networks",
+            2,
+            [2, 16],
+            "how many networks learn, the student included; cohort = \"peers\" says it by itself",
+        ),
+        Hyperparameter::choice(
+            "target",
+            &["each", "mean_logits"],
+            "the mean of the divergences from each of the others, or the divergence from their mean logits",
+        ),
+        Hyperparameter::positive("temperature", 1.0, "divides all logits"),
+        Hyperparameter::flag(
+            "constant_targets",
+            true,
+            "false lets gradients flow through the mean logits into the others",
+        ),
     ],
     contradiction: |values| {
         (!values.flag("constant_targets") && values.choice("target") == "each")
@@ -73,17 +67,14 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
 /// Records the losses of all networks.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let temperature = values.number("temperature");
-    let others = match values.choice("cohort") {
-        "peers" => lesson.peers().len(),
-        _ => values.whole("networks") - 1,
-    };
+    let among_peers = values.choice("cohort") == "peers";
+    let others = if among_peers { lesson.peers().len() } else { values.whole("networks") - 1 };
     let mut logits = vec![lesson.student.logits];
     for index in 0..others {
-        let network = match values.choice("cohort") {
-            "peers" => lesson.peers()[index].model.as_ref().map(|model| model.network.clone()),
-            _ => lesson.student.model.as_ref().map(|model| model.network.clone()),
-        };
-        logits.push(beside(tape, lesson, &format!("peer-{}", index + 1), network)?);
+        logits.push(lesson.module(tape, &format!("peer-{}", index + 1), |lesson| {
+            let like = if among_peers { &lesson.peers()[index] } else { &lesson.student };
+            Ok((like.model()?.network.clone(), lesson.batch()?.images))
+        })?);
     }
     let mut terms = Vec::new();
     let mut parts = Vec::new();
@@ -104,16 +95,6 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     Ok(Taught::new(tape.weighted_sum(&parts)?, terms))
 }
 
-/// The logits of a further network that learns from the same batch.
-fn beside(tape: &mut Tape, lesson: &mut Lesson<'_>, name: &str, network: Option<Network>) -> Result<ValueId> {
-    if let Some(given) = lesson.equipment.given.get(&format!("{name}/logits")) {
-        return Ok(*given);
-    }
-    let network = network.ok_or_else(|| Error::request(format!("the case lacks `given/{name}/logits`")))?;
-    let images = lesson.batch()?.images;
-    Ok(lesson.module(tape, name, &network, images, &[], Learning::WithStudent)?.logits)
-}
-
 /// What a network loses by being unlike the `others`.
 fn imitation(
     tape: &mut Tape,
@@ -131,10 +112,7 @@ fn imitation(
         }
         return tape.weighted_sum(&parts);
     }
-    let mut sum = others[0];
-    for other in &others[1..] {
-        sum = tape.add(sum, *other)?;
-    }
+    let sum = added(tape, others)?;
     let mean = tape.affine(sum, share, 0.0)?;
     if values.flag("constant_targets") {
         let constant = tape.detach(mean);

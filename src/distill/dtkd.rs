@@ -8,9 +8,8 @@
 //! The paper measures sharpness by the log-sum-exp, the code by the largest logit, as here. The gradient flows through the
 //! temperatures as well.
 
-use super::Quantity;
-use super::logits::{divergences_of, warmed_up};
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use super::logits::divergences_of;
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Use};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -22,41 +21,22 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Wei, Bai: Dynamic Temperature Knowledge Distillation, 2024, arXiv 2404.12711",
     needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "mean of both temperatures, and the one of the ordinary divergence",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels",
-        },
-        Hyperparameter {
-            name: "alpha",
-            kind: Kind::Number { default: 3.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergence at dynamic temperatures",
-        },
-        Hyperparameter {
-            name: "beta",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergence at the ordinary temperature",
-        },
-        Hyperparameter {
-            name: "warmup_epochs",
-            kind: Kind::Epochs { default: 20.0 },
-            documentation: "epochs in which both divergences rise to their weights",
-        },
-        Hyperparameter {
-            name: "least_logit",
-            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: false },
-            documentation: "a largest logit below this counts as this, so that temperatures are above 0 (not in the paper)",
-        },
+        Hyperparameter::positive(
+            "temperature",
+            4.0,
+            "mean of both temperatures, and the one of the ordinary divergence",
+        ),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("alpha", 3.0, "weight of the divergence at dynamic temperatures"),
+        Hyperparameter::weight("beta", 1.0, "weight of the divergence at the ordinary temperature"),
+        Hyperparameter::epochs("warmup_epochs", 20.0, "epochs in which both divergences rise to their weights"),
+        Hyperparameter::positive(
+            "least_logit",
+            0.1,
+            "a largest logit below this counts as this, so that temperatures are above 0 (not in the paper)",
+        ),
     ],
-    contradiction: |values| {
-        let idle = ["ce_weight", "alpha", "beta"].iter().all(|name| values.number(name) == 0.0);
-        idle.then(|| ("beta", "with ce_weight = 0 and alpha = 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "alpha", "beta"]),
     record,
     ..MethodDescription::BASE
 };
@@ -66,21 +46,23 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let (role, mentor) = (lesson.teacher()?.role.clone(), lesson.teacher()?.logits);
     let (student, temperature) = (lesson.student.logits, values.number("temperature"));
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let own = tape.scale(cross_entropy, values.number("ce_weight"));
     let (dynamic, temperatures) = at_dynamic_temperatures(tape, student, mentor, values)?;
     let plain = tape.kl_divergence(student, mentor, temperature)?;
     let mut warm = |weight: f64, value: ValueId| {
         let weighted = tape.scale(value, weight);
-        warmed_up(tape, lesson, values.epochs("warmup_epochs"), weighted)
+        lesson.warmed_up(tape, values.epochs("warmup_epochs"), weighted)
     };
     let dynamic = warm(values.number("alpha"), dynamic)?;
     let plain = warm(values.number("beta"), plain)?;
-    let loss = tape.weighted_sum(&[(1.0, own), (1.0, dynamic), (1.0, plain)])?;
-    let parts = [("cross_entropy", own), ("dynamic_temperatures", dynamic), (&role, plain)];
-    let terms = parts.map(|(name, value)| Term::scalar(name, value)).to_vec();
+    let parts = [
+        ("cross_entropy", values.number("ce_weight"), cross_entropy),
+        ("dynamic_temperatures", 1.0, dynamic),
+        (&role, 1.0, plain),
+    ];
+    let taught = Taught::sum(tape, parts)?;
     let mean = tape.average(temperatures)?;
     let uses = MentorUse { temperature: Some(Quantity::Element(mean, 0)), ..MentorUse::constant(&role, 1.0, None) };
-    Ok(Taught { mentors: vec![uses], ..Taught::new(loss, terms) })
+    Ok(Taught { mentors: vec![uses], ..taught })
 }
 
 /// `L_dt`, a scalar, and the teacher's temperatures `[B, 1]`.

@@ -6,9 +6,10 @@
 //!
 //! This is the method as Zhang, Chen, Wang (ICASSP 2022) carried it from speech to images in their comparison.
 
-use super::logits::divergences;
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
-use super::{Quantity, Taps};
+use super::logits::{added, divergences};
+use super::{
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taps, Taught, Use,
+};
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
@@ -19,27 +20,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Kwon, Na, Lee, Kim: Adaptive Knowledge Distillation Based on Entropy, ICASSP 2020",
     needs: Needs { teachers: Use::Optional, peers: Use::Optional, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and mentors",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels",
-        },
-        Hyperparameter {
-            name: "kd_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergences from the mentors",
-        },
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and mentors"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("kd_weight", 1.0, "weight of the divergences from the mentors"),
     ],
-    contradiction: |values| {
-        let idle = values.number("ce_weight") == 0.0 && values.number("kd_weight") == 0.0;
-        idle.then(|| ("kd_weight", "with ce_weight = 0 as well there is no loss to learn from".to_string()))
-    },
-    taps: |classroom, _| enough(classroom.mentors.len() - classroom.assistants).map(|()| Taps::default()),
+    contradiction: |values| values.idle(&["ce_weight", "kd_weight"]),
+    taps: |classroom, _| enough(classroom.classmates().len()).map(|()| Taps::default()),
     record,
     ..MethodDescription::BASE
 };
@@ -64,24 +50,19 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     enough(mentors.len())?;
     let scale = values.number("kd_weight") / mentors.len() as f64;
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let own = tape.scale(cross_entropy, values.number("ce_weight"));
     let logits: Vec<ValueId> = mentors.iter().map(|mentor| mentor.logits).collect();
     let weights = weights(tape, &logits)?;
-    let (mut terms, mut uses) = (vec![Term::scalar("cross_entropy", own)], Vec::new());
-    let mut parts = vec![(1.0, own)];
+    let mut parts = vec![("cross_entropy", values.number("ce_weight"), cross_entropy)];
+    let mut uses = Vec::new();
     for (mentor, weight) in mentors.iter().zip(weights) {
         let divergences = divergences(tape, lesson.student.logits, mentor.logits, temperature)?;
         let weighted = tape.multiply(weight, divergences)?;
-        let mean = tape.average(weighted)?;
-        let taught = tape.scale(mean, scale);
-        parts.push((1.0, taught));
-        terms.push(Term::scalar(&mentor.role, taught));
+        parts.push((&mentor.role, scale, tape.average(weighted)?));
         let mean_weight = tape.average(weight)?;
         let weight = Quantity::Element(tape.scale(mean_weight, scale), 0);
         uses.push(MentorUse { weight, ..MentorUse::constant(&mentor.role, scale, Some(temperature)) });
     }
-    let loss = tape.weighted_sum(&parts)?;
-    Ok(Taught { mentors: uses, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors: uses, ..Taught::sum(tape, parts)? })
 }
 
 /// `1 - H_k / sum_j H_j` of every image, `[B, 1]` for each mentor.
@@ -94,10 +75,7 @@ fn weights(tape: &mut Tape, logits: &[ValueId]) -> Result<Vec<ValueId>> {
         let sum = tape.sum(parts, &[1])?;
         entropies.push(tape.scale(sum, -1.0));
     }
-    let mut total = entropies[0];
-    for entropy in &entropies[1..] {
-        total = tape.add(total, *entropy)?;
-    }
+    let total = added(tape, &entropies)?;
     let total = tape.at_least(total, CERTAIN)?;
     let weight = |entropy: ValueId| {
         let share = tape.divide(entropy, total)?;

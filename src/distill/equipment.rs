@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::lesson::Lesson;
+use super::ramp::Ramp;
 use crate::error::{Error, Result};
-use crate::nn::{Distribution, Forward, Mode, Model, Network};
+use crate::nn::{Distribution, Mode, Model, Network};
 use crate::random::{Philox, Stream};
 use crate::tape::{State, StateId, StateLayout, Tape, ValueId};
 use crate::tensor::{DType, Shape};
@@ -20,58 +21,6 @@ pub enum Learning {
     Apart,
     /// Nobody.
     Frozen,
-}
-
-/// A number that follows the epochs, counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ramp {
-    /// `min((epoch + 1) / epochs, 1)`; 1 with 0 epochs.
-    Linear {
-        /// Until it is 1.
-        epochs: f64,
-    },
-    /// 0 before epoch `start`, 1 from there on.
-    Step {
-        /// The first epoch of the 1.
-        start: f64,
-    },
-    /// `exp(-5 (1 - min(epoch, epochs) / epochs)^2)` (Laine, Aila, 2017).
-    Sigmoid {
-        /// Until it is 1.
-        epochs: f64,
-    },
-    /// `base`, times `factor` at each of the milestones.
-    MultiStep {
-        /// Before the first milestone.
-        base: f64,
-        /// At every milestone.
-        factor: f64,
-        /// In epochs, ascending; infinity where there are fewer.
-        milestones: [f64; 4],
-    },
-}
-
-impl Ramp {
-    /// Its value in `epoch`.
-    pub fn value(&self, epoch: f64) -> f64 {
-        match *self {
-            Self::Linear { epochs } => {
-                if epochs > 0.0 {
-                    ((epoch + 1.0) / epochs).min(1.0)
-                } else {
-                    1.0
-                }
-            }
-            Self::Step { start } => f64::from(u8::from(epoch >= start)),
-            Self::Sigmoid { epochs } => {
-                let left = if epochs > 0.0 { 1.0 - epoch.min(epochs) / epochs } else { 0.0 };
-                (-5.0 * left * left).exp()
-            }
-            Self::MultiStep { base, factor, milestones } => {
-                base * factor.powi(milestones.iter().filter(|milestone| epoch >= **milestone).count() as i32)
-            }
-        }
-    }
 }
 
 /// A piece of state of a method.
@@ -105,8 +54,8 @@ pub struct Derived {
 /// What a method owns.
 #[derive(Clone, Debug)]
 pub struct Equipment {
-    prefix: String,
-    float: DType,
+    pub(super) prefix: String,
+    pub(super) float: DType,
     /// Its models.
     pub models: Vec<(Model, Learning)>,
     /// Its parameters and buffers.
@@ -124,7 +73,7 @@ pub struct Equipment {
 }
 
 /// Under which stands what the host sets at the beginning of an epoch: no part of a checkpoint.
-const SET_BY_HOST: &str = "clock/";
+pub(super) const SET_BY_HOST: &str = "clock/";
 
 /// Tells what methods own from the models of a classroom, where weights are drawn.
 const PLACE: u32 = 1 << 20;
@@ -157,30 +106,16 @@ impl Equipment {
             model.initialise(state, seed, PLACE + index as u32);
         }
         for (index, piece) in self.pieces.iter().enumerate() {
-            let entry = state.layout().entry(piece.value).clone();
-            let drawn = piece.init.sample((2 * PLACE as usize) << 32 | index, entry.shape.count(), &generator);
-            match entry.dtype {
-                DType::U32 => {
-                    let whole: Vec<u32> = drawn.iter().map(|x| *x as u32).collect();
-                    state.get_mut::<u32>(piece.value).copy_from_slice(&whole);
-                }
-                _ => state.set_f64(piece.value, &drawn.iter().map(|x| f64::from(*x)).collect::<Vec<_>>()),
-            }
+            let count = state.layout().entry(piece.value).shape.count();
+            let drawn = piece.init.sample((2 * PLACE as usize) << 32 | index, count, &generator);
+            write(state, piece.value, &drawn.into_iter().map(f64::from).collect::<Vec<_>>());
         }
     }
 
     /// Sets the numbers that follow the epochs, and the tables that never change.
     pub fn enter(&self, state: &mut State, epoch: f64) {
         self.ramps.iter().for_each(|(id, ramp)| state.set_f64(*id, &[ramp.value(epoch)]));
-        for (id, values) in &self.tables {
-            match state.layout().entry(*id).dtype {
-                DType::U32 => {
-                    let whole: Vec<u32> = values.iter().map(|x| *x as u32).collect();
-                    state.get_mut::<u32>(*id).copy_from_slice(&whole);
-                }
-                _ => state.set_f64(*id, values),
-            }
-        }
+        self.tables.iter().for_each(|(id, values)| write(state, *id, values));
     }
 
     /// The table called `name`, declared where it is not known yet.
@@ -275,6 +210,14 @@ impl Equipment {
     }
 }
 
+/// Writes numbers into a piece of a floating-point type or of u32, which they are whole for.
+fn write(state: &mut State, id: StateId, values: &[f64]) {
+    match state.layout().entry(id).dtype {
+        DType::U32 => state.get_mut::<u32>(id).iter_mut().zip(values).for_each(|(to, from)| *to = *from as u32),
+        _ => state.set_f64(id, values),
+    }
+}
+
 impl Lesson<'_> {
     /// A parameter of the method's own, of any shape, in the tape's float type.
     pub fn parameter(
@@ -315,25 +258,23 @@ impl Lesson<'_> {
         tape.state(self.layout, id)
     }
 
-    /// The forward pass of a net that the method owns, in training mode, with the features `taps`. What is called `name`
-    /// has the same parameters every time.
+    /// The logits of a net that learns with the student, called `name`: `network` says which net it is and what it reads. A
+    /// parity case gives the logits as `given/<name>/logits`.
     ///
     /// # Errors
-    /// As the layers.
+    /// As `network` and the layers.
     pub fn module(
         &mut self,
         tape: &mut Tape,
         name: &str,
-        network: &Network,
-        input: ValueId,
-        taps: &[&str],
-        learning: Learning,
-    ) -> Result<Forward> {
-        if let Some(logits) = self.equipment.given.get(&format!("{name}/logits")) {
-            return Ok(Forward { logits: *logits, taps: Vec::new() });
+        network: impl FnOnce(&Self) -> Result<(Network, ValueId)>,
+    ) -> Result<ValueId> {
+        if let Some(logits) = self.given(&format!("{name}/logits")) {
+            return Ok(logits);
         }
-        let model = self.equip(name, network, learning);
-        model.record(tape, self.layout, input, Mode::Train, taps)
+        let (network, input) = network(self)?;
+        let model = self.equip(name, &network, Learning::WithStudent);
+        Ok(model.record(tape, self.layout, input, Mode::Train, &[])?.logits)
     }
 
     /// The model of the method's own called `name`, declared where it is not known yet.
@@ -345,19 +286,6 @@ impl Lesson<'_> {
         let model = Model::declare(self.layout, &format!("{prefix}/{name}"), name, network.clone(), *float);
         models.push((model.clone(), learning));
         model
-    }
-
-    /// A scalar that follows the epochs.
-    pub fn scheduled(&mut self, tape: &mut Tape, name: &str, ramp: Ramp) -> ValueId {
-        let Equipment { prefix, float, ramps, .. } = &mut *self.equipment;
-        let full = format!("{SET_BY_HOST}{prefix}/{name}");
-        let known = ramps.iter().find(|(id, _)| self.layout.entry(*id).name == full).map(|(id, _)| *id);
-        let id = known.unwrap_or_else(|| {
-            let id = self.layout.declare(full, *float, []);
-            ramps.push((id, ramp));
-            id
-        });
-        tape.state(self.layout, id)
     }
 
     /// A table of numbers that never change, in the tape's float type or u32; `name` is unique within the method.

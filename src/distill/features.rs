@@ -4,6 +4,7 @@
 //! classifier reads, last. `f1pre` is `f1` before its last ReLU. A parity case has no nets: there the names and shapes of
 //! the features that it holds say the same, and the pooled vector may be called `pooled`.
 
+use super::adapters::map_of;
 use super::{Classroom, Lesson, Pupil, Taps};
 use crate::error::{Error, Result};
 use crate::nn::{LayerKind, Map, Model, Network};
@@ -41,6 +42,11 @@ pub fn preact(network: &Network) -> Result<Vec<String>> {
     Inventory::of(network).preact()
 }
 
+/// A list of the one feature that `which` names: [`last_map`], [`pooled`].
+pub fn only(which: fn(&Network) -> Result<String>) -> impl Fn(&Network) -> Result<Vec<String>> {
+    move |network| Ok(vec![which(network)?])
+}
+
 /// The feature `name` alone.
 ///
 /// # Errors
@@ -59,18 +65,12 @@ pub fn named(network: &Network, name: &str) -> Result<Vec<String>> {
 /// If other layers lie between the last map and the classifier.
 pub fn classified(network: &Network) -> Result<(String, bool)> {
     let last = last_map(network)?;
-    let before = |node: usize, wanted: &LayerKind| {
-        let layer = &network.nodes[node];
-        (layer.kind == *wanted).then(|| layer.inputs[0])
-    };
-    let linear = &network.nodes[network.logits];
-    let pooled = matches!(linear.kind, LayerKind::Linear { .. }).then(|| linear.inputs[0]);
-    if let Some(map) = pooled.and_then(|node| before(node, &LayerKind::GlobalAvgPool)) {
+    if let Ok(map) = network.classified() {
         if network.tap(&last) == Some(map) {
             return Ok((last, false));
         }
-        let normalised = format!("{last}pre");
-        if before(map, &LayerKind::Relu).is_some_and(|node| network.tap(&normalised) == Some(node)) {
+        let (normalised, layer) = (format!("{last}pre"), &network.nodes[map]);
+        if layer.kind == LayerKind::Relu && network.tap(&normalised) == Some(layer.inputs[0]) {
             return Ok((normalised, true));
         }
     }
@@ -206,7 +206,7 @@ impl Lesson<'_> {
                 _ => Err(Error::request(format!("{} does not end in a linear layer", network.name))),
             };
         }
-        let given = |what: &str| self.equipment.given.get(&format!("head/{index}/{what}")).copied();
+        let given = |what: &str| self.given(&format!("head/{index}/{what}"));
         let weight = given("weight")
             .ok_or_else(|| Error::request(format!("the classifier `given/head/{index}/weight` is missing")))?;
         Ok((weight, given("bias")))
@@ -230,11 +230,7 @@ impl<'a> Inventory<'a> {
         if let Some(model) = &pupil.model {
             return Self::of(&model.network);
         }
-        let shape = |value: ValueId| match *tape.shape(value).extents() {
-            [_, height, width, channels] => [height, width, channels],
-            ref vector => [1, 1, vector[1..].iter().product()],
-        };
-        let features = pupil.features.iter().map(|(name, value)| (name.as_str(), shape(*value)));
+        let features = pupil.features.iter().map(|(name, value)| (name.as_str(), map_of(tape, *value)));
         Self { owner: &pupil.role, features: features.collect() }
     }
 

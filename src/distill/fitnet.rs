@@ -5,7 +5,7 @@
 //! one stage are those of RepDistiller and mdistiller; the paper trains the first half of the student alone before.
 
 use super::adapters::{conv_reg, map_of};
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::tape::Tape;
 
@@ -16,13 +16,9 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Romero, Ballas, Kahou, Chassang, Gatta, Bengio: FitNets: Hints for Thin Deep Nets, ICLR 2015, arXiv 1412.6550",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        hint::CE_WEIGHT,
-        hint::weight("feature_weight", 100.0, "weight of the mean squared difference between the maps"),
-        Hyperparameter {
-            name: "layer",
-            kind: Kind::Choice { names: &["f2", "f1", "f3", "f4"] },
-            documentation: "which feature of student and teacher is matched",
-        },
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("feature_weight", 100.0, "weight of the mean squared difference between the maps"),
+        Hyperparameter::choice("layer", &["f2", "f1", "f3", "f4"], "which feature of student and teacher is matched"),
     ],
     contradiction: hint::idle,
     taps: |classroom, values| {

@@ -1,22 +1,13 @@
 //! What the losses on features of a teacher have in common.
 
 use super::adapters::map_of;
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, Taught, Term};
+use super::{Hyperparameters, Lesson, MentorUse, Taught};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
-/// The weight of the cross-entropy, 1 where nothing is written.
-pub const CE_WEIGHT: Hyperparameter = weight("ce_weight", 1.0, "weight of the cross-entropy with the labels");
-
-/// A weight of a loss.
-pub const fn weight(name: &'static str, default: f64, documentation: &'static str) -> Hyperparameter {
-    Hyperparameter { name, kind: Kind::Number { default, minimum: 0.0, inclusive: true }, documentation }
-}
-
 /// Refuses `ce_weight` and `feature_weight` that are both 0.
 pub fn idle(values: &Hyperparameters) -> Option<(&'static str, String)> {
-    let idle = values.number("ce_weight") == 0.0 && values.number("feature_weight") == 0.0;
-    idle.then(|| ("feature_weight", "with ce_weight = 0 as well there is no loss to learn from".to_string()))
+    values.idle(&["ce_weight", "feature_weight"])
 }
 
 /// `ce_weight CE(z_S, y)` plus `feature_weight` times `loss`, which comes from the first teacher.
@@ -41,14 +32,8 @@ pub fn sum(
     terms: &[(&str, f64, ValueId)],
 ) -> Result<Taught> {
     let cross_entropy = lesson.cross_entropy(tape)?;
-    let of_labels = [("cross_entropy", values.number("ce_weight"), cross_entropy)];
-    let all = of_labels.iter().chain(terms);
-    let scaled: Vec<(&str, ValueId)> = all
-        .map(|(name, weight, value)| (*name, if *weight == 1.0 { *value } else { tape.scale(*value, *weight) }))
-        .collect();
-    let parts: Vec<(f64, ValueId)> = scaled.iter().map(|(_, value)| (1.0, *value)).collect();
-    let loss = tape.weighted_sum(&parts)?;
-    Ok(Taught::new(loss, scaled.into_iter().map(|(name, value)| Term::scalar(name, value)).collect()))
+    let of_labels = ("cross_entropy", values.number("ce_weight"), cross_entropy);
+    Taught::sum(tape, std::iter::once(of_labels).chain(terms.iter().copied()))
 }
 
 /// The mean of the squared differences of all elements, a scalar.
@@ -61,16 +46,33 @@ pub fn mean_square(tape: &mut Tape, a: ValueId, b: ValueId) -> Result<ValueId> {
     tape.average(square)
 }
 
-/// `x` divided by its length along `axis`, which counts as 1e-12 where it is less, as `torch.nn.functional.normalize` has it.
+/// The Euclidean norm of `x` along `axis`, which stays with extent 1; no less than 1e-12, since the root has no gradient at 0.
+///
+/// # Errors
+/// If there is no such axis.
+pub fn norm(tape: &mut Tape, x: ValueId, axis: usize) -> Result<ValueId> {
+    let square = tape.square(x)?;
+    let sum = tape.sum(square, &[axis])?;
+    let sum = tape.at_least(sum, 1e-24)?;
+    tape.sqrt(sum)
+}
+
+/// `x` divided by its [`norm`] along `axis`, as `torch.nn.functional.normalize` has it.
 ///
 /// # Errors
 /// If there is no such axis.
 pub fn normalised(tape: &mut Tape, x: ValueId, axis: usize) -> Result<ValueId> {
-    let square = tape.square(x)?;
-    let sum = tape.sum(square, &[axis])?;
-    let sum = tape.at_least(sum, 1e-24)?;
-    let length = tape.sqrt(sum)?;
-    tape.divide(x, length)
+    let norm = norm(tape, x, axis)?;
+    tape.divide(x, norm)
+}
+
+/// The maps of student and first teacher stage by stage, [`matched`] in size.
+///
+/// # Errors
+/// If one of the two has none.
+pub fn stages(tape: &mut Tape, lesson: &Lesson<'_>) -> Result<Vec<(ValueId, ValueId)>> {
+    let (own, wanted) = (lesson.student.maps(tape)?, lesson.teacher()?.maps(tape)?);
+    own.into_iter().zip(wanted).map(|(own, wanted)| matched(tape, own, wanted)).collect()
 }
 
 /// Two maps `[B, H, W, C]` of which the larger is averaged down to the height and width of the smaller.
@@ -85,5 +87,20 @@ pub fn matched(tape: &mut Tape, student: ValueId, teacher: ValueId) -> Result<(V
         Ok((student, tape.adaptive_avg_pool(teacher, own, own_width)?))
     } else {
         Ok((student, teacher))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::distill::check::{Mentors, Small, check_method};
+
+    /// Of equal size, of half the size, and of five thirds of the size, which is no multiple.
+    #[test]
+    fn gradients_of_losses_stage_by_stage_are_those_of_differences() {
+        let mentors: Mentors<'_> = &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
+        let student = &[("f1", [4, 4, 3]), ("f2", [2, 2, 2]), ("f3", [5, 5, 2])];
+        for method in ["at", "nst", "vid"] {
+            check_method(method, "{}", &Small { student, mentors, ..Small::default() });
+        }
     }
 }

@@ -137,6 +137,11 @@ impl Lesson<'_> {
         self.teachers().first().ok_or_else(|| Error::request("this method needs a teacher"))
     }
 
+    /// What a parity case holds as `given/<name>`, in place of what would be recorded.
+    pub fn given(&self, name: &str) -> Option<ValueId> {
+        self.equipment.given.get(name).copied()
+    }
+
     /// The images behind the batch.
     ///
     /// # Errors

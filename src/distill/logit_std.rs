@@ -8,8 +8,7 @@
 //! - `mlkd`: as in [`super::mlkd`], where the likeness of classes and images stays that of the logits themselves.
 
 use super::logits::several_classes;
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
-use super::{dkd, mlkd};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, dkd, kd, mlkd};
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -20,53 +19,32 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Sun, Ren, Li, Wang, Cao: Logit Standardization in Knowledge Distillation, CVPR 2024, arXiv 2403.01427",
     needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "base",
-            kind: Kind::Choice { names: &["kd", "dkd", "mlkd"] },
-            documentation: "the method whose logits are standardised",
-        },
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 2.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the standardised logits; with mlkd the first of five",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels, with kd and mlkd",
-        },
-        Hyperparameter {
-            name: "dkd_ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels, with dkd",
-        },
-        Hyperparameter {
-            name: "kd_weight",
-            kind: Kind::Number { default: 9.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of all that comes from the teacher",
-        },
-        Hyperparameter {
-            name: "alpha",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "with dkd: weight of the divergence in the share of the true class, times kd_weight",
-        },
-        Hyperparameter {
-            name: "beta",
-            kind: Kind::Number { default: 8.0, minimum: 0.0, inclusive: true },
-            documentation: "with dkd: weight of the divergence among the other classes, times kd_weight",
-        },
-        Hyperparameter {
-            name: "warmup_epochs",
-            kind: Kind::Epochs { default: 20.0 },
-            documentation: "with dkd: epochs in which the divergences rise to their weights",
-        },
+        Hyperparameter::choice("base", &["kd", "dkd", "mlkd"], "the method whose logits are standardised"),
+        Hyperparameter::positive("temperature", 2.0, "divides the standardised logits; with mlkd the first of five"),
+        Hyperparameter::weight("ce_weight", 0.1, "weight of the cross-entropy with the labels, with kd and mlkd"),
+        Hyperparameter::weight("dkd_ce_weight", 1.0, "weight of the cross-entropy with the labels, with dkd"),
+        Hyperparameter::weight("kd_weight", 9.0, "weight of all that comes from the teacher"),
+        Hyperparameter::weight(
+            "alpha",
+            1.0,
+            "with dkd: weight of the divergence in the share of the true class, times kd_weight",
+        ),
+        Hyperparameter::weight(
+            "beta",
+            8.0,
+            "with dkd: weight of the divergence among the other classes, times kd_weight",
+        ),
+        Hyperparameter::epochs(
+            "warmup_epochs",
+            20.0,
+            "with dkd: epochs in which the divergences rise to their weights",
+        ),
         mlkd::MASKS,
         mlkd::OPERATIONS,
     ],
     contradiction: |values| {
         let of_labels = if values.choice("base") == "dkd" { "dkd_ce_weight" } else { "ce_weight" };
-        let idle = values.number(of_labels) == 0.0 && values.number("kd_weight") == 0.0;
-        idle.then(|| ("kd_weight", format!("with {of_labels} = 0 as well there is no loss to learn from")))
+        values.idle(&[of_labels, "kd_weight"])
     },
     record,
     ..MethodDescription::BASE
@@ -74,30 +52,14 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 
 /// Records the loss of a lesson; of several teachers the first is the teacher.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    match values.choice("base") {
-        "mlkd" => mlkd::levels(tape, lesson, values, standardised),
-        "dkd" => on_dkd(tape, lesson, values),
-        _ => on_kd(tape, lesson, values),
+    if values.choice("base") == "mlkd" {
+        return mlkd::levels(tape, lesson, values, standardised);
     }
-}
-
-fn on_kd(tape: &mut Tape, lesson: &Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let (role, temperature) = (&lesson.teacher()?.role, values.number("temperature"));
-    let student = standardised(tape, lesson.student.logits)?;
-    let mentor = standardised(tape, lesson.teacher()?.logits)?;
-    let cross_entropy = lesson.cross_entropy(tape)?;
-    let divergence = tape.kl_divergence(student, mentor, temperature)?;
-    let own = tape.scale(cross_entropy, values.number("ce_weight"));
-    let taught = tape.scale(divergence, values.number("kd_weight"));
-    let loss = tape.add(own, taught)?;
-    let terms = vec![Term::scalar("cross_entropy", own), Term::scalar(role, taught)];
-    let mentors = vec![MentorUse::constant(role, values.number("kd_weight"), Some(temperature))];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
-}
-
-fn on_dkd(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let (student, mentor) = (lesson.student.logits, lesson.teacher()?.logits);
     let logits = [standardised(tape, student)?, standardised(tape, mentor)?];
+    if values.choice("base") == "kd" {
+        return kd::record_of(tape, lesson, logits, values);
+    }
     let weights = dkd::Weights {
         cross_entropy: values.number("dkd_ce_weight"),
         alpha: values.number("kd_weight") * values.number("alpha"),

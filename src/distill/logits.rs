@@ -1,7 +1,7 @@
-//! What methods on logits share: divergences of single images, where each has a weight or a temperature of its own,
-//! mixtures, and schedules.
+//! What methods on logits share: divergences of single images, where each has a weight or a temperature of its own, and
+//! mixtures.
 
-use super::{Lesson, Ramp};
+use super::Hyperparameters;
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
@@ -40,13 +40,25 @@ pub(super) fn mixture(tape: &mut Tape, weights: ValueId, values: &[ValueId]) -> 
     tape.view(sum, [batch, classes])
 }
 
-/// `min((epoch + 1) / epochs, 1) value`, with epochs counted from 0: how a loss is warmed up.
-pub(super) fn warmed_up(tape: &mut Tape, lesson: &mut Lesson<'_>, epochs: f64, value: ValueId) -> Result<ValueId> {
-    if epochs == 0.0 {
-        return Ok(value);
-    }
-    let ramp = lesson.scheduled(tape, "warmup", Ramp::Linear { epochs });
-    tape.multiply(value, ramp)
+/// The sum of `values`, which have one shape, in their order.
+///
+/// # Errors
+/// If there are none.
+pub(super) fn added(tape: &mut Tape, values: &[ValueId]) -> Result<ValueId> {
+    let (first, others) = values.split_first().ok_or_else(|| Error::failed("nothing to add"))?;
+    others.iter().try_fold(*first, |sum, value| tape.add(sum, *value))
+}
+
+/// `ln p` of probabilities that were mixed; those below 1e-37 count as this, so that 0 times it is 0.
+pub(super) fn log_of(tape: &mut Tape, probabilities: ValueId) -> Result<ValueId> {
+    let bounded = tape.at_least(probabilities, 1e-37)?;
+    tape.log(bounded)
+}
+
+/// What a mean over the batch is divided by for the hyperparameter `kl_reduction`: with `"mean"` by the number of classes, as
+/// if it were the mean over batch and classes (`torch.nn.KLDivLoss(reduction="mean")`).
+pub(super) fn kl_divisor(tape: &Tape, logits: ValueId, values: &Hyperparameters) -> f64 {
+    if values.choice("kl_reduction") == "mean" { tape.shape(logits).channels() as f64 } else { 1.0 }
 }
 
 /// How many classes `logits` `[B, C]` have.

@@ -11,8 +11,8 @@
 //! median class. In the code they multiply sums that are taken already, so that they are but factors of about a half
 //! (`masks = "fraction"`); with `"sample"` they choose images and classes, as their place suggests.
 
-use super::logits::divergences;
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use super::logits::{added, divergences};
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use};
 use crate::error::Result;
 use crate::ops::matmul::Transposed;
 use crate::ops::strong_view::RandAugment;
@@ -26,45 +26,27 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Jin, Wang, Lin: Multi-Level Logit Distillation, CVPR 2023",
     needs: Needs { teachers: Use::Required, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "the first temperature; the others are 3, 5, 2 and 6",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels, of each view",
-        },
-        Hyperparameter {
-            name: "kd_weight",
-            kind: Kind::Number { default: 0.9, minimum: 0.0, inclusive: true },
-            documentation: "weight of all that comes from the teacher",
-        },
+        Hyperparameter::positive("temperature", 4.0, "the first temperature; the others are 3, 5, 2 and 6"),
+        Hyperparameter::weight("ce_weight", 0.1, "weight of the cross-entropy with the labels, of each view"),
+        Hyperparameter::weight("kd_weight", 0.9, "weight of all that comes from the teacher"),
         MASKS,
         OPERATIONS,
     ],
-    contradiction: |values| {
-        let idle = values.number("ce_weight") == 0.0 && values.number("kd_weight") == 0.0;
-        idle.then(|| ("kd_weight", "with ce_weight = 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "kd_weight"]),
     record: |tape, lesson, values| levels(tape, lesson, values, |_, logits| Ok(logits)),
     ..MethodDescription::BASE
 };
 
 /// What the masks do.
-pub(super) const MASKS: Hyperparameter = Hyperparameter {
-    name: "masks",
-    kind: Kind::Choice { names: &["fraction", "sample"] },
-    documentation: "masks weigh by the share that they select, as in the authors' code, or select images and classes",
-};
+pub(super) const MASKS: Hyperparameter = Hyperparameter::choice(
+    "masks",
+    &["fraction", "sample"],
+    "masks weigh by the share that they select, as in the authors' code, or select images and classes",
+);
 
 /// How strong the strong view is.
-pub(super) const OPERATIONS: Hyperparameter = Hyperparameter {
-    name: "operations",
-    kind: Kind::Count { default: 2, minimum: 0, maximum: 14 },
-    documentation: "random distortions of the strong view",
-};
+pub(super) const OPERATIONS: Hyperparameter =
+    Hyperparameter::count("operations", 2, [0, 14], "random distortions of the strong view");
 
 /// The features that a parity case has in the place of a second view: its logits.
 const GIVEN: &str = "strong_logits";
@@ -93,33 +75,36 @@ pub(super) fn levels(
     let of_weak = lesson.cross_entropy(tape)?;
     let of_strong = tape.cross_entropy(strong.student, lesson.labels, lesson.label_smoothing)?;
     let both = tape.add(of_weak, of_strong)?;
-    let own = tape.scale(both, values.number("ce_weight"));
 
     let standard = View { student: turned(tape, weak.student)?, mentor: turned(tape, weak.mentor)? };
     let strong = View { student: turned(tape, strong.student)?, mentor: turned(tape, strong.mentor)? };
-    let (mut uncertain, mut kd, mut cc, mut bc) = (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let (mut uncertain, mut kd, mut cc, mut bc) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, temperature) in [temperature, 3.0, 5.0, 2.0, 6.0].into_iter().enumerate() {
         let rows = divergences(tape, standard.student, standard.mentor, temperature)?; // [B, 1]
-        uncertain.add(tape, rows)?;
+        uncertain.push(rows);
         let again = if index < 3 { divergences(tape, strong.student, strong.mentor, temperature)? } else { rows };
-        kd.add(tape, again)?;
+        kd.push(again);
         let student = tape.softmax(weak.student, temperature)?;
         let mentor = tape.softmax(weak.mentor, temperature)?;
-        let rows = likeness(tape, student, mentor, Transposed { a: true, b: false })?; // [C, 1]
-        cc.add(tape, rows)?;
-        let rows = likeness(tape, student, mentor, Transposed { a: false, b: true })?; // [B, 1]
-        bc.add(tape, rows)?;
+        let rows = gram_difference(tape, student, mentor, Transposed { a: true, b: false })?; // [C, 1]
+        cc.push(rows);
+        let rows = gram_difference(tape, student, mentor, Transposed { a: false, b: true })?; // [B, 1]
+        bc.push(rows);
     }
-    let uncertain = uncertain.masked(tape, images, by_sample)?;
-    let plain = kd.mean(tape)?;
-    let kd = tape.add(uncertain, plain)?;
-    let cc = cc.masked(tape, classes, by_sample)?;
-    let bc = bc.masked(tape, images, by_sample)?;
-    let [kd, cc, bc] = [kd, cc, bc].map(|part| tape.scale(part, kd_weight));
-    let loss = tape.weighted_sum(&[(1.0, own), (1.0, kd), (1.0, cc), (1.0, bc)])?;
-    let parts = [("cross_entropy", own), (role.as_str(), kd), ("classes", cc), ("images", bc)];
-    let terms = parts.map(|(name, value)| Term::scalar(name, value)).to_vec();
-    Ok(Taught { mentors: vec![MentorUse::constant(&role, kd_weight, Some(temperature))], ..Taught::new(loss, terms) })
+    let uncertain = masked(tape, &uncertain, images, by_sample)?;
+    let kd = added(tape, &kd)?;
+    let kd = tape.average(kd)?;
+    let kd = tape.add(uncertain, kd)?;
+    let cc = masked(tape, &cc, classes, by_sample)?;
+    let bc = masked(tape, &bc, images, by_sample)?;
+    let parts = [
+        ("cross_entropy", values.number("ce_weight"), both),
+        (&role, kd_weight, kd),
+        ("classes", kd_weight, cc),
+        ("images", kd_weight, bc),
+    ];
+    let mentors = vec![MentorUse::constant(&role, kd_weight, Some(temperature))];
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// The logits of a second, strongly augmented view of the batch.
@@ -157,7 +142,7 @@ fn masks(tape: &mut Tape, mentor: ValueId) -> Result<(ValueId, ValueId)> {
 
 /// By how much the products of probabilities among themselves differ between student and teacher: squares summed over every
 /// row, `[C, 1]` or `[B, 1]`.
-fn likeness(tape: &mut Tape, student: ValueId, mentor: ValueId, transposed: Transposed) -> Result<ValueId> {
+fn gram_difference(tape: &mut Tape, student: ValueId, mentor: ValueId, transposed: Transposed) -> Result<ValueId> {
     let student = tape.matmul(student, student, transposed)?;
     let mentor = tape.matmul(mentor, mentor, transposed)?;
     let difference = tape.subtract(mentor, student)?;
@@ -165,34 +150,16 @@ fn likeness(tape: &mut Tape, student: ValueId, mentor: ValueId, transposed: Tran
     tape.sum(square, &[1])
 }
 
-/// A sum of values of one shape.
-#[derive(Default)]
-struct Sum(Option<ValueId>);
-
-impl Sum {
-    fn add(&mut self, tape: &mut Tape, value: ValueId) -> Result<()> {
-        self.0 = Some(match self.0 {
-            None => value,
-            Some(before) => tape.add(before, value)?,
-        });
-        Ok(())
+/// The mean of the elements of a sum that `mask` selects, zeros in the place of others (`by_sample`); or the mean of all times
+/// the share that it selects.
+fn masked(tape: &mut Tape, summands: &[ValueId], mask: ValueId, by_sample: bool) -> Result<ValueId> {
+    let sum = added(tape, summands)?;
+    if by_sample {
+        let selected = tape.multiply(sum, mask)?;
+        return tape.average(selected);
     }
-
-    /// The mean of its elements.
-    fn mean(self, tape: &mut Tape) -> Result<ValueId> {
-        tape.average(self.0.expect("something was added"))
-    }
-
-    /// The mean of those elements that `mask` selects, zeros in the place of others; or the mean of all times the share that
-    /// it selects.
-    fn masked(self, tape: &mut Tape, mask: ValueId, by_sample: bool) -> Result<ValueId> {
-        if by_sample {
-            let selected = tape.multiply(self.0.expect("something was added"), mask)?;
-            return tape.average(selected);
-        }
-        let (mean, share) = (self.mean(tape)?, tape.average(mask)?);
-        tape.multiply(mean, share)
-    }
+    let (mean, share) = (tape.average(sum)?, tape.average(mask)?);
+    tape.multiply(mean, share)
 }
 
 #[cfg(test)]

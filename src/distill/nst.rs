@@ -4,7 +4,7 @@
 //! discrepancy with the polynomial kernel: `k(A, B)` is the mean over images and pairs of channels of `(a_i . b_j)^2`, where
 //! `a_i` is a channel's map, seen as a vector of length 1. The larger map is averaged down to the size of the smaller.
 
-use super::{Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::ops::matmul::Transposed;
 use crate::tape::{Tape, ValueId};
@@ -15,7 +15,10 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "the student's channels select places as the teacher's do, stage by stage",
     paper: "Huang, Wang: Like What You Like: Knowledge Distill via Neuron Selectivity Transfer, 2017, arXiv 1707.01219",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
-    hyperparameters: &[hint::CE_WEIGHT, hint::weight("feature_weight", 50.0, "weight of the sum over the stages")],
+    hyperparameters: &[
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("feature_weight", 50.0, "weight of the sum over the stages"),
+    ],
     contradiction: hint::idle,
     taps: |classroom, _| features::of_teacher(classroom, features::maps, features::maps),
     record,
@@ -24,10 +27,8 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let stages = lesson.student.maps(tape)?.into_iter().zip(lesson.teacher()?.maps(tape)?);
     let mut kernels = Vec::new();
-    for (own, wanted) in stages {
-        let (own, wanted) = hint::matched(tape, own, wanted)?;
+    for (own, wanted) in hint::stages(tape, lesson)? {
         let (own, wanted) = (channels(tape, own)?, channels(tape, wanted)?);
         for (weight, a, b) in [(1.0, wanted, wanted), (1.0, own, own), (-2.0, own, wanted)] {
             kernels.push((weight, kernel(tape, a, b)?));
@@ -48,16 +49,4 @@ fn kernel(tape: &mut Tape, a: ValueId, b: ValueId) -> Result<ValueId> {
     let products = tape.matmul(a, b, Transposed { a: true, b: false })?;
     let square = tape.square(products)?;
     tape.average(square)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::distill::check::{Mentors, Small, check_method};
-
-    #[test]
-    fn gradients_are_those_of_the_loss() {
-        let mentors: Mentors<'_> = &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
-        let student = &[("f1", [4, 4, 3]), ("f2", [2, 2, 2]), ("f3", [5, 5, 2])];
-        check_method("nst", "{}", &Small { student, mentors, ..Small::default() });
-    }
 }

@@ -13,9 +13,7 @@
 //! here it is in evaluation mode like every mentor.
 
 use super::adapters::{Chain, map_of};
-use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use, features,
-};
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use, features};
 use crate::error::{Error, Result};
 use crate::nn::{Initialisation, LayerKind, Model, Network, Rule};
 use crate::tape::{StateId, Tape, ValueId};
@@ -26,11 +24,11 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "maps before the last ReLU match the teacher's above a margin",
     paper: "Heo, Kim, Yun, Park, Kwak, Choi: A Comprehensive Overhaul of Feature Distillation, ICCV 2019, arXiv 1904.01866",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
-    hyperparameters: &[Hyperparameter {
-        name: "weight",
-        kind: Kind::Number { default: 0.001, minimum: 0.0, inclusive: false },
-        documentation: "weight of the distance of the maps beside the cross-entropy",
-    }],
+    hyperparameters: &[Hyperparameter::positive(
+        "weight",
+        0.001,
+        "weight of the distance of the maps beside the cross-entropy",
+    )],
     taps: |classroom, _| {
         let taps = features::of_teacher(classroom, features::preact, features::preact)?;
         if let Some((_, teacher)) = classroom.mentors.first() {
@@ -62,8 +60,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let cross_entropy = lesson.cross_entropy(tape)?;
     let (own, theirs) = (student.preact_names(tape)?, teacher.preact_names(tape)?);
     let stages = own.len().min(theirs.len());
-    let mut parts = vec![(1.0, cross_entropy)];
-    let mut terms = vec![Term::scalar("cross_entropy", cross_entropy)];
+    let mut parts = vec![("cross_entropy", 1.0, cross_entropy)];
     // Both lists end with the last stage.
     for back in 0..stages {
         let (own, theirs) = (&own[own.len() - 1 - back], &theirs[theirs.len() - 1 - back]);
@@ -75,13 +72,10 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         let connector = connector(own, [height, width, channels], mine.channels())?;
         let source = lesson.adapted(tape, &format!("connector_{own}"), &connector, map)?;
         let distance = distance(tape, source, target)?;
-        let factor = weight / batch / f64::from(1u32 << back);
-        terms.push(Term::scalar(theirs.clone(), tape.scale(distance, factor)));
-        parts.push((factor, distance));
+        parts.push((theirs, weight / batch / f64::from(1u32 << back), distance));
     }
-    let loss = tape.weighted_sum(&parts)?;
     let mentors = vec![MentorUse::constant(&teacher.role, weight, None)];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// From the student's channels to the teacher's.
@@ -94,8 +88,8 @@ fn connector(name: &str, input: [usize; 3], channels: usize) -> Result<Network> 
 fn cut(tape: &mut Tape, lesson: &mut Lesson<'_>, teacher: &super::Pupil, name: &str) -> Result<ValueId> {
     let map = teacher.feature(tape, name)?;
     let channels = tape.shape(map).channels();
-    let margin = match (&teacher.model, lesson.equipment.given.get(&format!("margin/{name}"))) {
-        (_, Some(given)) => *given,
+    let margin = match (&teacher.model, lesson.given(&format!("margin/{name}"))) {
+        (_, Some(given)) => given,
         (Some(model), None) => {
             let from = scale_and_mean(model, norm_before(&model.network, name)?);
             lesson.derived(tape, &format!("margin_{name}"), [channels], from, margins)

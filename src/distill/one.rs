@@ -13,10 +13,7 @@
 
 use super::adapters::{Chain, map_of};
 use super::logits::mixture;
-use super::{
-    Classroom, Hyperparameter, Hyperparameters, Kind, Learning, Lesson, MethodDescription, Ramp, Taps, Taught, Term,
-    features,
-};
+use super::{Classroom, Hyperparameter, Hyperparameters, Lesson, MethodDescription, Ramp, Taps, Taught, features};
 use crate::error::{Error, Result};
 use crate::nn::{LayerKind, Map, Network};
 use crate::tape::{Tape, ValueId};
@@ -27,21 +24,13 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     title: "branches on the student's trunk learn together from the ensemble that a gate makes of them",
     paper: "Lan, Zhu, Gong: Knowledge Distillation by On-the-Fly Native Ensemble, NeurIPS 2018, arXiv 1806.04606",
     hyperparameters: &[
-        Hyperparameter {
-            name: "branches",
-            kind: Kind::Count { default: 3, minimum: 2, maximum: 16 },
-            documentation: "how many branches there are, the student's own included",
-        },
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 3.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of branches and ensemble",
-        },
-        Hyperparameter {
-            name: "rampup_epochs",
-            kind: Kind::Epochs { default: 80.0 },
-            documentation: "epochs until the divergences from the ensemble have their whole weight",
-        },
+        Hyperparameter::count("branches", 3, [2, 16], "how many branches there are, the student's own included"),
+        Hyperparameter::positive("temperature", 3.0, "divides the logits of branches and ensemble"),
+        Hyperparameter::epochs(
+            "rampup_epochs",
+            80.0,
+            "epochs until the divergences from the ensemble have their whole weight",
+        ),
     ],
     taps: |classroom: &Classroom<'_>, _| {
         let trunk = trunk(classroom.student)?;
@@ -78,44 +67,33 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let (trunk, shared) = (trunk.clone(), *shared);
     let mut logits = vec![lesson.student.logits];
     for index in 2..=branches {
-        logits.push(branch(tape, lesson, &format!("branch-{index}"), (&trunk, shared))?);
+        logits.push(lesson.module(tape, &format!("branch-{index}"), |lesson| {
+            Ok((lesson.student.model()?.network.tail(&trunk)?, shared))
+        })?);
     }
     let gate = gate(map_of(tape, shared), branches)?;
-    let scores = lesson.module(tape, "gate", &gate, shared, &[], Learning::WithStudent)?.logits;
+    let scores = lesson.module(tape, "gate", |_| Ok((gate, shared)))?;
     let weights = tape.softmax(scores, 1.0)?; // [B, m]
     let ensemble = mixture(tape, weights, &logits)?;
 
     let cross_entropy = |tape: &mut Tape, of: ValueId| tape.cross_entropy(of, lesson.labels, lesson.label_smoothing);
     let own = cross_entropy(tape, logits[0])?;
     let of_ensemble = cross_entropy(tape, ensemble)?;
-    let mut labels = vec![(1.0, own), (1.0, of_ensemble)];
     let target = tape.detach(ensemble);
     let mut divergences = Vec::new();
     for branch in &logits {
         divergences.push((1.0, tape.kl_divergence(*branch, target, temperature)?));
     }
-    let mut terms = vec![Term::scalar("cross_entropy", own), Term::scalar("ensemble", of_ensemble)];
+    let mut parts = vec![("cross_entropy".to_string(), 1.0, own), ("ensemble".to_string(), 1.0, of_ensemble)];
     for (index, branch) in logits.iter().enumerate().skip(1) {
-        let of_branch = cross_entropy(tape, *branch)?;
-        labels.push((1.0, of_branch));
-        terms.push(Term::scalar(format!("branch-{}", index + 1), of_branch));
+        parts.push((format!("branch-{}", index + 1), 1.0, cross_entropy(tape, *branch)?));
     }
     let divergence = tape.weighted_sum(&divergences)?;
     let rate = lesson.scheduled(tape, "rampup", Ramp::Sigmoid { epochs: values.epochs("rampup_epochs") });
     let imitation = tape.multiply(divergence, rate)?;
-    terms.push(Term::scalar("divergence", imitation));
-    labels.push((1.0, imitation));
+    parts.push(("divergence".to_string(), 1.0, imitation));
     let details = vec![("gate", weights), ("logits/ensemble", ensemble)];
-    Ok(Taught { details, ..Taught::new(tape.weighted_sum(&labels)?, terms) })
-}
-
-/// The logits of a further branch: what comes behind the trunk, with weights of its own.
-fn branch(tape: &mut Tape, lesson: &mut Lesson<'_>, name: &str, (trunk, shared): (&str, ValueId)) -> Result<ValueId> {
-    if let Some(given) = lesson.equipment.given.get(&format!("{name}/logits")) {
-        return Ok(*given);
-    }
-    let tail = lesson.student.model()?.network.tail(trunk)?;
-    Ok(lesson.module(tape, name, &tail, shared, &[], Learning::WithStudent)?.logits)
+    Ok(Taught { details, ..Taught::sum(tape, parts)? })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! `loss = ce_weight CE(z_S, y) + feature_weight mean over i, j of K_T ln((K_T + e) / (K_S + e))`, e = 1e-7, where `K_ij` is
 //! `(1 + cos(x_i, x_j)) / 2`, divided by its sum over j (j = i included), and `x` is the pooled vector.
 
-use super::{Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::ops::matmul::Transposed;
 use crate::tape::{Tape, ValueId};
@@ -16,13 +16,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Passalis, Tefas: Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018, arXiv 1803.10837",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        hint::CE_WEIGHT,
-        hint::weight("feature_weight", 30000.0, "weight of the divergence, which is a mean over all pairs"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("feature_weight", 30000.0, "weight of the divergence, which is a mean over all pairs"),
     ],
     contradiction: hint::idle,
     taps: |classroom, _| {
-        let pooled = |net: &_| Ok(vec![features::pooled(net)?]);
-        features::of_teacher(classroom, pooled, pooled)
+        features::of_teacher(classroom, features::only(features::pooled), features::only(features::pooled))
     },
     record,
     ..MethodDescription::BASE
@@ -46,11 +45,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 
 /// How probable it is that image j is a neighbour of image i, of vectors `[B, D]`: `[B, B]`.
 fn neighbours(tape: &mut Tape, vectors: ValueId) -> Result<ValueId> {
-    let square = tape.square(vectors)?;
-    let sum = tape.sum(square, &[1])?;
-    // The root has no gradient at 0; a vector of zeros stays one.
-    let sum = tape.at_least(sum, 1e-24)?;
-    let length = tape.sqrt(sum)?;
+    let length = hint::norm(tape, vectors, 1)?;
     let length = tape.affine(length, 1.0, EPSILON)?;
     let directions = tape.divide(vectors, length)?;
     let cosines = tape.matmul(directions, directions, Transposed { a: false, b: true })?;

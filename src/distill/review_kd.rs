@@ -14,8 +14,7 @@
 
 use super::adapters::{Chain, map_of};
 use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Ramp, Taught, Term, Use,
-    features,
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Pupil, Taught, Use, features, hint,
 };
 use crate::error::Result;
 use crate::nn::{Initialisation, Network, Rule};
@@ -28,21 +27,14 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Chen, Liu, Zhao, Jia: Distilling Knowledge via Knowledge Review, CVPR 2021, arXiv 2104.09044",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "weight",
-            kind: Kind::Number { default: 5.0, minimum: 0.0, inclusive: false },
-            documentation: "weight of the distance of the maps beside the cross-entropy",
-        },
-        Hyperparameter {
-            name: "warmup_epochs",
-            kind: Kind::Epochs { default: 20.0 },
-            documentation: "epochs over which that weight grows to its value",
-        },
-        Hyperparameter {
-            name: "most_channels",
-            kind: Kind::Count { default: 512, minimum: 1, maximum: 65_536 },
-            documentation: "channels of the fused maps, where the pooled vector has not fewer",
-        },
+        Hyperparameter::positive("weight", 5.0, "weight of the distance of the maps beside the cross-entropy"),
+        Hyperparameter::epochs("warmup_epochs", 20.0, "epochs over which that weight grows to its value"),
+        Hyperparameter::count(
+            "most_channels",
+            512,
+            [1, 65_536],
+            "channels of the fused maps, where the pooled vector has not fewer",
+        ),
     ],
     taps: |classroom, _| features::of_teacher(classroom, levels(features::maps), levels(features::preact)),
     record,
@@ -60,19 +52,17 @@ fn levels(maps: fn(&Network) -> Result<Vec<String>>) -> impl Fn(&Network) -> Res
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let (student, teacher) = (lesson.student.clone(), lesson.teacher()?.clone());
+    let teacher = lesson.teacher()?.clone();
     let cross_entropy = lesson.cross_entropy(tape)?;
     let mut targets = teacher.preact(tape)?;
     targets.push(pooled_map(tape, &teacher)?);
-    let review = review(tape, lesson, values, &student, &targets)?;
+    let review = review(tape, lesson, &targets, values.whole("most_channels"))?;
     let weight = values.number("weight");
-    let warmup = lesson.scheduled(tape, "warmup", Ramp::Linear { epochs: values.epochs("warmup_epochs") });
     let scaled = tape.scale(review, weight);
-    let part = tape.multiply(scaled, warmup)?;
-    let loss = tape.add(cross_entropy, part)?;
-    let terms = vec![Term::scalar("cross_entropy", cross_entropy), Term::scalar(&teacher.role, part)];
+    let part = lesson.warmed_up(tape, values.epochs("warmup_epochs"), scaled)?;
+    let parts = [("cross_entropy", 1.0, cross_entropy), (&teacher.role, 1.0, part)];
     let mentors = vec![MentorUse::constant(&teacher.role, weight, None)];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// A pooled vector as a map `[B, 1, 1, D]`.
@@ -82,22 +72,14 @@ fn pooled_map(tape: &mut Tape, pupil: &Pupil) -> Result<ValueId> {
     tape.view(vector, [shape[0], 1, 1, shape[1]])
 }
 
-/// The sum over levels of the distances between the student's fused maps and `targets` (maps of the teacher, the first level
-/// first, and its pooled vector as a map).
-///
-/// # Errors
-/// If the student lacks the features.
-pub(super) fn review(
-    tape: &mut Tape,
-    lesson: &mut Lesson<'_>,
-    values: &Hyperparameters,
-    student: &Pupil,
-    targets: &[ValueId],
-) -> Result<ValueId> {
+/// The sum over levels of the distances between the student's maps, fused in at most `most_channels` channels, and `targets`
+/// (maps of the teacher, the first level first, and its pooled vector as a map).
+fn review(tape: &mut Tape, lesson: &mut Lesson<'_>, targets: &[ValueId], most_channels: usize) -> Result<ValueId> {
+    let student = lesson.student.clone();
     let names = student.map_names(tape)?;
     let mut maps = names.iter().map(|name| student.activation(name)).collect::<Result<Vec<_>>>()?;
-    let pooled = pooled_map(tape, student)?;
-    let middle = tape.shape(pooled).channels().min(values.whole("most_channels"));
+    let pooled = pooled_map(tape, &student)?;
+    let middle = tape.shape(pooled).channels().min(most_channels);
     maps.push(pooled);
     let mut residual = None;
     let mut distances = Vec::new();
@@ -153,21 +135,15 @@ fn conv_norm(name: &str, input: [usize; 3], channels: usize, kernel: usize) -> R
 /// The hierarchical context loss of one level.
 fn context_loss(tape: &mut Tape, own: ValueId, target: ValueId) -> Result<ValueId> {
     let height = map_of(tape, own)[0];
-    let mut parts = vec![(1.0, mean_square(tape, own, target)?)];
+    let mut parts = vec![(1.0, hint::mean_square(tape, own, target)?)];
     for cells in [4, 2, 1].into_iter().filter(|cells| *cells < height) {
         let (own, target) = (tape.adaptive_avg_pool(own, cells, cells)?, tape.adaptive_avg_pool(target, cells, cells)?);
         let weight = 0.5f64.powi(parts.len() as i32);
-        parts.push((weight, mean_square(tape, own, target)?));
+        parts.push((weight, hint::mean_square(tape, own, target)?));
     }
     let total: f64 = parts.iter().map(|(weight, _)| weight).sum();
     parts.iter_mut().for_each(|(weight, _)| *weight /= total);
     tape.weighted_sum(&parts)
-}
-
-fn mean_square(tape: &mut Tape, own: ValueId, target: ValueId) -> Result<ValueId> {
-    let difference = tape.subtract(own, target)?;
-    let squares = tape.square(difference)?;
-    tape.average(squares)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 //! [`Relations`].
 
 use super::relations::Relations;
-use super::{Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use, features, hint,
+};
 use crate::error::Result;
 use crate::tape::Tape;
 
@@ -15,17 +17,13 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Park, Kim, Lu, Cho: Relational Knowledge Distillation, CVPR 2019, arXiv 1904.05068",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        hint::CE_WEIGHT,
-        hint::weight("distance_weight", 25.0, "weight of the loss on distances between pairs"),
-        hint::weight("angle_weight", 50.0, "weight of the loss on angles of triplets"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("distance_weight", 25.0, "weight of the loss on distances between pairs"),
+        Hyperparameter::weight("angle_weight", 50.0, "weight of the loss on angles of triplets"),
     ],
-    contradiction: |values| {
-        let idle = ["ce_weight", "distance_weight", "angle_weight"].iter().all(|name| values.number(name) == 0.0);
-        idle.then(|| ("angle_weight", "with the other weights 0 as well there is no loss to learn from".to_string()))
-    },
+    contradiction: |values| values.idle(&["ce_weight", "distance_weight", "angle_weight"]),
     taps: |classroom, _| {
-        let pooled = |net: &_| Ok(vec![features::pooled(net)?]);
-        features::of_teacher(classroom, pooled, pooled)
+        features::of_teacher(classroom, features::only(features::pooled), features::only(features::pooled))
     },
     record,
     ..MethodDescription::BASE

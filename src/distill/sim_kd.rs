@@ -7,8 +7,7 @@
 //! classifier ([`Network::joined_with`]).
 
 use super::{
-    Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Term, Use,
-    features,
+    Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Use, features, hint,
 };
 use crate::error::Result;
 #[cfg(doc)]
@@ -24,26 +23,10 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             arXiv 2203.14001",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: false },
-            documentation: "weight of the distance of the maps",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 0.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels",
-        },
-        Hyperparameter {
-            name: "kd_weight",
-            kind: Kind::Number { default: 0.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the divergence from the teacher",
-        },
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and teacher in the divergence",
-        },
+        Hyperparameter::positive("weight", 1.0, "weight of the distance of the maps"),
+        Hyperparameter::ce_weight(0.0),
+        Hyperparameter::weight("kd_weight", 0.0, "weight of the divergence from the teacher"),
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teacher in the divergence"),
     ],
     taps: |classroom, _| {
         let teacher = |network: &crate::nn::Network| Ok(vec![features::classified(network)?.0]);
@@ -66,24 +49,18 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let target = teacher.classified(tape)?;
     let (own, other) = (tape.shape(projected), tape.shape(target));
     let target = if other[1] > own[1] { tape.adaptive_avg_pool(target, own[1], own[2])? } else { target };
-    let difference = tape.subtract(projected, target)?;
-    let squares = tape.square(difference)?;
-    let distance = tape.average(squares)?;
-    let mut terms = vec![(teacher.role.clone(), values.number("weight"), distance)];
+    let distance = hint::mean_square(tape, projected, target)?;
+    let mut parts = vec![(teacher.role.as_str(), values.number("weight"), distance)];
     let temperature = values.number("temperature");
     if values.number("ce_weight") > 0.0 {
-        terms.push(("cross_entropy".into(), values.number("ce_weight"), lesson.cross_entropy(tape)?));
+        parts.push(("cross_entropy", values.number("ce_weight"), lesson.cross_entropy(tape)?));
     }
     if values.number("kd_weight") > 0.0 {
         let divergence = tape.kl_divergence(lesson.student.logits, teacher.logits, temperature)?;
-        terms.push(("divergence".into(), values.number("kd_weight"), divergence));
+        parts.push(("divergence", values.number("kd_weight"), divergence));
     }
-    let parts: Vec<_> = terms.into_iter().map(|(name, weight, part)| (name, tape.scale(part, weight))).collect();
-    let sum: Vec<_> = parts.iter().map(|(_, part)| (1.0, *part)).collect();
-    let loss = tape.weighted_sum(&sum)?;
-    let terms = parts.into_iter().map(|(name, part)| Term::scalar(name, part)).collect();
     let mentors = vec![MentorUse::constant(&teacher.role, values.number("weight"), None)];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 
 /// The classifier stays the teacher's.

@@ -3,7 +3,7 @@
 //! `loss = ce_weight CE(z_S, y) + feature_weight |G_S - G_T|^2 / B^2`, where the rows of `G` are those of `F F^T`, divided by
 //! their lengths, and `F` `[B, H W C]` is the last map.
 
-use super::{Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::ops::matmul::Transposed;
 use crate::tape::{Tape, ValueId};
@@ -15,13 +15,16 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Tung, Mori: Similarity-Preserving Knowledge Distillation, ICCV 2019, arXiv 1907.09682",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        hint::CE_WEIGHT,
-        hint::weight("feature_weight", 3000.0, "weight of the mean squared difference between the similarities"),
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight(
+            "feature_weight",
+            3000.0,
+            "weight of the mean squared difference between the similarities",
+        ),
     ],
     contradiction: hint::idle,
     taps: |classroom, _| {
-        let last = |net: &_| Ok(vec![features::last_map(net)?]);
-        features::of_teacher(classroom, last, last)
+        features::of_teacher(classroom, features::only(features::last_map), features::only(features::last_map))
     },
     record,
     ..MethodDescription::BASE

@@ -7,7 +7,8 @@
 //! The authors average the divergence over batch and classes (`kl_reduction = "mean"`) and search `lambda` and `T` for each
 //! pair; where they name no value, this has the usual mean over the batch, T = 4 and lambda = 0.9.
 
-use super::{Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Taught, Term, Use};
+use super::logits::kl_divisor;
+use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use};
 use crate::error::Result;
 use crate::tape::Tape;
 
@@ -19,26 +20,14 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             Assistant, AAAI 2020, arXiv 1902.03393",
     needs: Needs { teachers: Use::Optional, assistants: Use::Optional, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 4.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and assistant",
-        },
-        Hyperparameter {
-            name: "lambda",
-            kind: Kind::Number { default: 0.9, minimum: 0.0, inclusive: true },
-            documentation: "share of the divergence in the loss; the labels have the rest",
-        },
-        Hyperparameter {
-            name: "kl_reduction",
-            kind: Kind::Choice { names: &["batchmean", "mean"] },
-            documentation: "mean of the divergence over the batch, or over batch and classes as the authors' code has it",
-        },
+        Hyperparameter::positive("temperature", 4.0, "divides the logits of student and assistant"),
+        Hyperparameter::share("lambda", 0.9, "share of the divergence in the loss; the labels have the rest"),
+        Hyperparameter::choice(
+            "kl_reduction",
+            &["batchmean", "mean"],
+            "mean of the divergence over the batch, or over batch and classes as the authors' code has it",
+        ),
     ],
-    contradiction: |values| {
-        let share = values.number("lambda");
-        (share > 1.0).then(|| ("lambda", format!("is a share, so at most 1, not {share}")))
-    },
     record,
     ..MethodDescription::BASE
 };
@@ -50,14 +39,10 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         None => lesson.teacher()?,
     };
     let (temperature, share) = (values.number("temperature"), values.number("lambda"));
-    let classes = tape.shape(lesson.student.logits).channels() as f64;
-    let reduction = if values.choice("kl_reduction") == "mean" { 1.0 / classes } else { 1.0 };
     let cross_entropy = lesson.cross_entropy(tape)?;
     let divergence = tape.kl_divergence(lesson.student.logits, assistant.logits, temperature)?;
-    let own = tape.scale(cross_entropy, 1.0 - share);
-    let taught = tape.scale(divergence, share * reduction);
-    let loss = tape.add(own, taught)?;
-    let terms = vec![Term::scalar("cross_entropy", own), Term::scalar(&assistant.role, taught)];
+    let weight = share * (1.0 / kl_divisor(tape, lesson.student.logits, values));
+    let parts = [("cross_entropy", 1.0 - share, cross_entropy), (&assistant.role, weight, divergence)];
     let mentors = vec![MentorUse::constant(&assistant.role, share, Some(temperature))];
-    Ok(Taught { mentors, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }

@@ -1,14 +1,16 @@
 //! What a method leaves on the tape.
 
+use crate::error::Result;
 use crate::ops::sgd::SgdOptions;
-use crate::tape::{StateId, ValueId};
+use crate::tape::{StateId, Tape, ValueId};
 
 /// What a method leaves on the tape.
 #[derive(Clone, Debug)]
 pub struct Taught {
     /// What the student minimises, a scalar, together with what the method owns and trains with it.
     pub loss: ValueId,
-    /// The terms of the loss, as they enter the sum.
+    /// The terms of the loss, as they enter the sum, and beside them what a method lets users watch (SoKD's
+    /// `student_heatmap_variance`): all of them are logged.
     pub terms: Vec<Term>,
     /// How the method used each mentor; empty for methods without mentors.
     pub mentors: Vec<MentorUse>,
@@ -66,6 +68,23 @@ impl Taught {
     /// A loss with its terms, and nothing else.
     pub fn new(loss: ValueId, terms: Vec<Term>) -> Self {
         Self { loss, terms, mentors: Vec::new(), details: Vec::new(), updates: Vec::new(), writes: Vec::new() }
+    }
+
+    /// The weighted sum of `parts`, scalars with their names and weights, each of which is a term of the loss.
+    ///
+    /// # Errors
+    /// If there are none, or one is no scalar.
+    pub(super) fn sum<N: Into<String>>(
+        tape: &mut Tape,
+        parts: impl IntoIterator<Item = (N, f64, ValueId)>,
+    ) -> Result<Self> {
+        let (mut terms, mut scaled) = (Vec::new(), Vec::new());
+        for (name, weight, value) in parts {
+            let part = if weight == 1.0 { value } else { tape.scale(value, weight) };
+            terms.push(Term::scalar(name, part));
+            scaled.push((1.0, part));
+        }
+        Ok(Self::new(tape.weighted_sum(&scaled)?, terms))
     }
 }
 

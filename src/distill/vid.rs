@@ -7,7 +7,7 @@
 //! is averaged down to the size of the smaller.
 
 use super::adapters::{map_of, pointwise};
-use super::{Hyperparameters, Learning, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
+use super::{Hyperparameter, Hyperparameters, Learning, Lesson, MethodDescription, Needs, Taught, Use, features, hint};
 use crate::error::Result;
 use crate::nn::Distribution;
 use crate::tape::{Tape, ValueId};
@@ -19,7 +19,10 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     paper: "Ahn, Hu, Damianou, Lawrence, Dai: Variational Information Distillation for Knowledge Transfer, CVPR 2019, \
             arXiv 1904.05835",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
-    hyperparameters: &[hint::CE_WEIGHT, hint::weight("feature_weight", 1.0, "weight of the sum over the stages")],
+    hyperparameters: &[
+        Hyperparameter::ce_weight(1.0),
+        Hyperparameter::weight("feature_weight", 1.0, "weight of the sum over the stages"),
+    ],
     contradiction: hint::idle,
     taps: |classroom, _| features::of_teacher(classroom, features::maps, features::maps),
     record,
@@ -33,18 +36,23 @@ const LEAST_VARIANCE: f64 = 1e-5;
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
-    let stages = lesson.student.maps(tape)?.into_iter().zip(lesson.teacher()?.maps(tape)?);
     let mut losses = Vec::new();
-    for (index, (own, wanted)) in stages.enumerate() {
-        let (own, wanted) = hint::matched(tape, own, wanted)?;
-        losses.push((1.0, surprise(tape, lesson, index + 1, own, wanted)?));
+    for (index, (own, wanted)) in hint::stages(tape, lesson)?.into_iter().enumerate() {
+        losses.push((1.0, negative_log_likelihood(tape, lesson, index + 1, own, wanted)?));
     }
     let loss = tape.weighted_sum(&losses)?;
     hint::taught(tape, lesson, values, loss)
 }
 
-/// The negative logarithm of the likelihood of the teacher's map of a stage, given the student's.
-fn surprise(tape: &mut Tape, lesson: &mut Lesson<'_>, stage: usize, own: ValueId, wanted: ValueId) -> Result<ValueId> {
+/// `((mu - f_T)^2 / v + ln v) / 2`, averaged over all elements: the negative logarithm of the likelihood of the teacher's map
+/// `wanted` of a stage, given the student's map `own`.
+fn negative_log_likelihood(
+    tape: &mut Tape,
+    lesson: &mut Lesson<'_>,
+    stage: usize,
+    own: ValueId,
+    wanted: ValueId,
+) -> Result<ValueId> {
     let channels = tape.shape(wanted).channels();
     let regressor = pointwise(map_of(tape, own), &[channels; 3], false)?;
     let mean = lesson.adapted(tape, &format!("regressor{stage}"), &regressor, own)?;
@@ -58,16 +66,4 @@ fn surprise(tape: &mut Tape, lesson: &mut Lesson<'_>, stage: usize, own: ValueId
     let (distance, logarithm) = (tape.average(distance)?, tape.log(variance)?);
     let logarithm = tape.average(logarithm)?;
     tape.weighted_sum(&[(0.5, distance), (0.5, logarithm)])
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::distill::check::{Mentors, Small, check_method};
-
-    #[test]
-    fn gradients_are_those_of_the_loss() {
-        let mentors: Mentors<'_> = &[("teacher", &[("f1", [4, 4, 2]), ("f2", [4, 4, 3]), ("f3", [3, 3, 2])])];
-        let student = &[("f1", [4, 4, 3]), ("f2", [2, 2, 2]), ("f3", [5, 5, 2])];
-        check_method("vid", "{}", &Small { student, mentors, ..Small::default() });
-    }
 }

@@ -1,5 +1,7 @@
 //! A method with phases, parameters of its own and an optimizer of its own: SoKD searches for a policy, then trains with it.
 
+use serde_json::Value;
+
 use crate::resume::Running;
 use crate::school::{School, assert_same, stderr};
 
@@ -76,6 +78,20 @@ fn a_policy_is_searched_told_kept_and_used_again() {
     let summary = String::from_utf8(std::fs::read(school.path("whole/summary.json")).unwrap()).unwrap();
     assert!(summary.contains("sub-policy 1: ") && summary.contains("of steps"), "{summary}");
 
+    // In both phases the terms sum to the loss, but for those that tell users whether the heads have collapsed.
+    let metrics = String::from_utf8(std::fs::read(school.path("whole/metrics.jsonl")).unwrap()).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let distilled: Vec<Value> = lines.filter(|line| line["phase"] == "distil").collect();
+    assert_eq!(distilled.len(), 4, "{metrics}");
+    for line in distilled {
+        let of = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{line}"));
+        let watched = ["student_heatmap_variance", "teacher_heatmap_variance"];
+        assert!(watched.iter().all(|name| of(&line["losses"][name]) > 0.0), "{line}");
+        let terms = line["losses"].as_object().unwrap().iter().filter(|(name, _)| !watched.contains(&name.as_str()));
+        let sum: f64 = terms.map(|(_, term)| of(term)).sum();
+        assert!((sum - of(&line["loss"])).abs() <= 1e-5 * of(&line["loss"]), "the terms of {line} sum to {sum}");
+    }
+
     // Stopped in either phase and gone on, it ends the same.
     for phase in 0..2 {
         let out = format!("stopped-{phase}");
@@ -108,7 +124,8 @@ fn a_policy_is_searched_told_kept_and_used_again() {
 fn other_methods_learn_from_augmented_features() {
     let school = School::new();
     let mut config = CONFIG.split("[[methods]]").next().unwrap().to_string();
-    for base in ["review_kd", "crd", "kd"] {
+    let bases = ["at", "review_kd", "crd", "kd", "dkd"];
+    for base in bases {
         config += &format!(
             "[[methods]]\nname = \"sokd\"\nlabel = \"{base}\"\nbase = \"{base}\"\nsearch_epochs = 1\n\
              detection_weight = 1.0\nheat_classes = 4\narea_count = 3\n"
@@ -119,7 +136,7 @@ fn other_methods_learn_from_augmented_features() {
     school.write("bases.toml", config);
     school.run(&["run", "bases.toml", "--out", "bases", "--quiet"]);
     let left = school.left("bases");
-    for base in ["review_kd", "crd", "kd"] {
+    for base in bases {
         assert!(left.contains_key(&format!("models/method-{base}-seed1.safetensors")), "{base}");
     }
 }

@@ -43,8 +43,7 @@ impl Features {
             Some(model) => Self::of(&model.network),
             None => {
                 let names = || pupil.features.iter().map(|(name, value)| (name.clone(), *value));
-                let is_vector =
-                    |value: ValueId| tape.shape(value).count() == tape.shape(value)[0] * tape.shape(value).channels();
+                let is_vector = |value: ValueId| map_of(tape, value)[..2] == [1, 1];
                 let maps = names().filter(|(_, value)| !is_vector(*value)).map(|(name, _)| name).collect();
                 Ok(Self { maps, pooled: names().rfind(|(_, value)| is_vector(*value)).map(|(name, _)| name) })
             }
@@ -94,7 +93,7 @@ fn hints(variant: &str, student: &Features, teachers: &[Features]) -> Result<Vec
     (0..count).map(hint).collect()
 }
 
-/// The hints of a classroom, its teachers counted as [`super::mentors`] lists them; none with a weight of 0.
+/// The hints of a classroom, its teachers counted as [`Classroom::classmates`] lists them; none with a weight of 0.
 pub(super) fn of_classroom(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Vec<Hint>> {
     if values.number("hint_weight") == 0.0 {
         return Ok(Vec::new());
@@ -104,7 +103,7 @@ pub(super) fn of_classroom(classroom: &Classroom<'_>, values: &Hyperparameters) 
         let (role, network) = classroom.mentors[mentor];
         Features::of(network).map_err(|error| error.within(role))
     };
-    let teachers = super::mentors(classroom).into_iter().map(of).collect::<Result<Vec<_>>>()?;
+    let teachers = classroom.classmates().into_iter().map(of).collect::<Result<Vec<_>>>()?;
     hints(values.choice("hints"), &student, &teachers)
 }
 
@@ -125,7 +124,7 @@ pub(super) fn record(
     let student = Features::in_lesson(tape, &lesson.student)?;
     let known = teachers.iter().map(|teacher| Features::in_lesson(tape, teacher)).collect::<Result<Vec<_>>>()?;
     let learning = if values.flag("frozen_regressors") { Learning::Frozen } else { Learning::WithStudent };
-    let mut sum = None;
+    let mut losses = Vec::new();
     for hint in hints(variant, &student, &known)? {
         let teacher = &teachers[hint.teacher];
         let from = feature(tape, teacher, &hint.from)?;
@@ -151,12 +150,9 @@ pub(super) fn record(
                 mean_square(tape, made, from)?
             }
         };
-        sum = Some(match sum {
-            None => mean,
-            Some(before) => tape.add(before, mean)?,
-        });
+        losses.push((1.0, mean));
     }
-    Ok(sum)
+    tape.weighted_sum(&losses).map(Some)
 }
 
 /// A feature `[B, H, W, C]`, also where it is a vector.

@@ -21,7 +21,7 @@
 mod adapter;
 mod hints;
 
-use super::logits::{divergences_of, mixture};
+use super::logits::{divergences_of, kl_divisor, log_of, mixture};
 use super::relations::Relations;
 use super::{
     Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity,
@@ -39,98 +39,70 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             arXiv 2103.04062",
     needs: Needs { teachers: Use::Optional, assistants: Use::Unused, peers: Use::Optional, features: true },
     hyperparameters: &[
-        Hyperparameter {
-            name: "temperature",
-            kind: Kind::Number { default: 5.0, minimum: 0.0, inclusive: false },
-            documentation: "divides the logits of student and teachers",
-        },
-        Hyperparameter {
-            name: "alpha",
-            kind: Kind::Number { default: 0.7, minimum: 0.0, inclusive: true },
-            documentation: "share of the integrated target; the labels have the rest",
-        },
-        Hyperparameter {
-            name: "kl_reduction",
-            kind: Kind::Choice { names: &["mean", "batchmean"] },
-            documentation: "mean of the divergence over batch and classes as in the release, or over the batch",
-        },
-        Hyperparameter {
-            name: "teacher_weights",
-            kind: Kind::Choice { names: &["adaptive", "average"] },
-            documentation: "the teachers' weights: learned, image by image, or 1 / K (ablation)",
-        },
-        Hyperparameter {
-            name: "beta",
-            kind: Kind::Choice { names: &["max", "gap"] },
-            documentation: "the student's feature: its last map max-pooled as in the paper, or average-pooled as in the release",
-        },
-        Hyperparameter {
-            name: "angle_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the angles of triplets; 0 leaves them out",
-        },
-        Hyperparameter {
-            name: "distance_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the distances of pairs; 0 leaves them out",
-        },
-        Hyperparameter {
-            name: "hint_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the hints; 0 leaves them out",
-        },
-        Hyperparameter {
-            name: "hints",
-            kind: Kind::Choice { names: &["teacher_level", "same_depth", "group", "second_map", "attention"] },
-            documentation: "who teaches which map: pooled features to maps 2, 3, ...; equal depths; all but the last teacher; \
+        Hyperparameter::positive("temperature", 5.0, "divides the logits of student and teachers"),
+        Hyperparameter::share("alpha", 0.7, "share of the integrated target; the labels have the rest"),
+        Hyperparameter::choice(
+            "kl_reduction",
+            &["mean", "batchmean"],
+            "mean of the divergence over batch and classes as in the release, or over the batch",
+        ),
+        Hyperparameter::choice(
+            "teacher_weights",
+            &["adaptive", "average"],
+            "the teachers' weights: learned, image by image, or 1 / K (ablation)",
+        ),
+        Hyperparameter::choice(
+            "beta",
+            &["max", "gap"],
+            "the student's feature: its last map max-pooled as in the paper, or average-pooled as in the release",
+        ),
+        Hyperparameter::weight("angle_weight", 1.0, "weight of the angles of triplets; 0 leaves them out"),
+        Hyperparameter::weight("distance_weight", 1.0, "weight of the distances of pairs; 0 leaves them out"),
+        Hyperparameter::weight("hint_weight", 1.0, "weight of the hints; 0 leaves them out"),
+        Hyperparameter::choice(
+            "hints",
+            &["teacher_level", "same_depth", "group", "second_map", "attention"],
+            "who teaches which map: pooled features to maps 2, 3, ...; equal depths; all but the last teacher; \
                             all to map 2 in the first stage; attention maps",
-        },
-        Hyperparameter {
-            name: "frozen_regressors",
-            kind: Kind::Flag { default: false },
-            documentation: "true leaves the hints' regressors as they were drawn, as the release does",
-        },
-        Hyperparameter {
-            name: "tempered_student",
-            kind: Kind::Flag { default: false },
-            documentation: "true lets cross-entropy and relations read log softmax(z_S / T), as one notebook of the release does",
-        },
-        Hyperparameter {
-            name: "regularisation",
-            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
-            documentation: "weight of the squares of adapter and latent representations, in the first stage",
-        },
-        Hyperparameter {
-            name: "two_stages",
-            kind: Kind::Flag { default: true },
-            documentation: "false trains the adapter to the end",
-        },
-        Hyperparameter {
-            name: "adapter_epochs",
-            kind: Kind::Epochs { default: 80.0 },
-            documentation: "epochs of the first stage; from there on the adapter is frozen",
-        },
-        Hyperparameter {
-            name: "adapter_lr",
-            kind: Kind::Number { default: 0.1, minimum: 0.0, inclusive: true },
-            documentation: "learning rate of adapter and latent representations (SGD, momentum 0.9, no weight decay)",
-        },
+        ),
+        Hyperparameter::flag(
+            "frozen_regressors",
+            false,
+            "true leaves the hints' regressors as they were drawn, as the release does",
+        ),
+        Hyperparameter::flag(
+            "tempered_student",
+            false,
+            "true lets cross-entropy and relations read log softmax(z_S / T), as one notebook of the release does",
+        ),
+        Hyperparameter::weight(
+            "regularisation",
+            0.1,
+            "weight of the squares of adapter and latent representations, in the first stage",
+        ),
+        Hyperparameter::flag("two_stages", true, "false trains the adapter to the end"),
+        Hyperparameter::epochs(
+            "adapter_epochs",
+            80.0,
+            "epochs of the first stage; from there on the adapter is frozen",
+        ),
+        Hyperparameter::weight(
+            "adapter_lr",
+            0.1,
+            "learning rate of adapter and latent representations (SGD, momentum 0.9, no weight decay)",
+        ),
         Hyperparameter {
             name: "adapter_milestones",
             kind: Kind::Milestones { default: &[40.0, 70.0] },
             documentation: "epochs at which that rate is divided by 10",
         },
-        Hyperparameter {
-            name: "student_init",
-            kind: Kind::Choice { names: &["model", "release"] },
-            documentation: "as the model's file says, or convolutions N(0, 0.02^2) and BatchNorm scales N(1, 0.02^2) as in the release",
-        },
+        Hyperparameter::choice(
+            "student_init",
+            &["model", "release"],
+            "as the model's file says, or convolutions N(0, 0.02^2) and BatchNorm scales N(1, 0.02^2) as in the release",
+        ),
     ],
     contradiction: |values| {
-        let share = values.number("alpha");
-        if share > 1.0 {
-            return Some(("alpha", format!("is a share, so at most 1, not {share}")));
-        }
         let regressors = values.number("hint_weight") > 0.0 && values.choice("hints") != "attention";
         (values.flag("frozen_regressors") && !regressors)
             .then(|| ("frozen_regressors", "there are no regressors without hints, and none for attention maps".into()))
@@ -153,18 +125,9 @@ fn restarted(network: &Network) -> Network {
     network
 }
 
-/// Probabilities below this count as this in the logarithm, which they multiply to nothing.
-const LEAST: f64 = 1e-37;
-
-/// The places of those mentors that teach: all but the assistants.
-fn mentors(classroom: &Classroom<'_>) -> Vec<usize> {
-    let peers = classroom.teachers + classroom.assistants..classroom.mentors.len();
-    (0..classroom.teachers).chain(peers).collect()
-}
-
 /// The features that are read: the student's for its own feature and for hints, the teachers' for hints.
 fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
-    let mentors = mentors(classroom);
+    let mentors = classroom.classmates();
     let mut taps = Taps { student: Vec::new(), mentors: vec![Vec::new(); classroom.mentors.len()] };
     for hint in hints::of_classroom(classroom, values)? {
         taps.student.push(hint.to);
@@ -187,8 +150,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let (temperature, alpha) = (values.number("temperature"), values.number("alpha"));
     let first_stage = lesson.phase == 0;
     let teachers: Vec<Pupil> = lesson.classmates().cloned().collect();
-    let shape = tape.shape(lesson.student.logits);
-    let (batch, classes) = (shape[0], shape.channels());
+    let batch = tape.shape(lesson.student.logits)[0];
 
     let adapter = match values.choice("teacher_weights") {
         "adaptive" => Some(adapter::record(tape, lesson, values, teachers.len())?),
@@ -203,12 +165,11 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let target = mixture(tape, weights, &softened)?; // [B, C]
 
     let log_q = tape.log_softmax(lesson.student.logits, temperature)?;
-    let bounded = tape.at_least(target, LEAST)?;
-    let log_target = tape.log(bounded)?;
+    let log_target = log_of(tape, target)?;
     let divergences = divergences_of(tape, log_q, log_target)?;
     let divergence = tape.average(divergences)?;
-    let per_class = if values.choice("kl_reduction") == "mean" { classes as f64 } else { 1.0 };
-    let imitation = tape.scale(divergence, 2.0 * alpha * temperature * temperature / per_class);
+    let divisor = kl_divisor(tape, log_q, values);
+    let imitation = tape.scale(divergence, 2.0 * alpha * temperature * temperature / divisor);
     let output = if values.flag("tempered_student") { log_q } else { lesson.student.logits };
     let cross_entropy = tape.cross_entropy(output, lesson.labels, lesson.label_smoothing)?;
     let labels = tape.scale(cross_entropy, 1.0 - alpha);

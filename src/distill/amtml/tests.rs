@@ -72,7 +72,7 @@ fn every_group_has_the_teacher_that_the_variant_says() {
 fn what_cannot_be_is_refused() {
     let read = |json: &str| DESCRIPTION.from_json(&serde_json::from_str(json).unwrap());
     let message = read(r#"{"alpha": 1.5}"#).unwrap_err().to_string();
-    assert!(message.contains("at most 1, not 1.5"), "{message}");
+    assert!(message.contains("expected a number from 0 to 1, found 1.5"), "{message}");
     let message = read(r#"{"frozen_regressors": true, "hint_weight": 0}"#).unwrap_err().to_string();
     assert!(message.contains("no regressors without hints"), "{message}");
     let network = crate::nn::build("resnet8", 10, 3, 32, 32).unwrap();

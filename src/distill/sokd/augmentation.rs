@@ -10,6 +10,7 @@
 //! map is chosen, and the others are switched by their weights. Where the weights learn ([`each`]), every operation's result
 //! is made and they are summed, so that a weight's gradient is what its operation would have given.
 
+use super::formulas::{blend, complement, straight_through};
 use super::policy::Position;
 use crate::distill::Lesson;
 use crate::error::Result;
@@ -96,7 +97,7 @@ impl Grid {
 impl Draws {
     /// Draws for a feature of `shape`; parity cases give what would be drawn as `<name>/noise` and so on.
     pub(super) fn new(tape: &mut Tape, lesson: &Lesson<'_>, name: &str, shape: Shape) -> Result<Self> {
-        let given = |what: &str| lesson.equipment.given.get(&format!("{name}/{what}")).copied();
+        let given = |what: &str| lesson.given(&format!("{name}/{what}"));
         let channels = shape.channels();
         let mut draw = |what: &str, distribution, shape: Shape| match given(what) {
             Some(value) => Ok(value),
@@ -119,11 +120,6 @@ fn at(tape: &mut Tape, row: ValueId, index: usize) -> Result<ValueId> {
     tape.view(one, [1, 1, 1, 1])
 }
 
-/// `1 - x`
-fn rest(tape: &mut Tape, x: ValueId) -> Result<ValueId> {
-    tape.affine(x, -1.0, 1.0)
-}
-
 /// Sine and cosine of at most 30 degrees: Taylor's series up to the 11th power, whose error there is below
 /// 0.524^13 / 13! = 4e-14, and the root of what is left.
 fn sine_and_cosine(tape: &mut Tape, angle: ValueId) -> Result<[ValueId; 2]> {
@@ -136,7 +132,7 @@ fn sine_and_cosine(tape: &mut Tape, angle: ValueId) -> Result<[ValueId; 2]> {
     }
     let sine = tape.multiply(angle, series)?;
     let square = tape.square(sine)?;
-    let left = rest(tape, square)?;
+    let left = complement(tape, square)?;
     Ok([sine, tape.sqrt(left)?])
 }
 
@@ -190,13 +186,6 @@ fn kept(tape: &mut Tape, value: ValueId, draws: &Draws) -> Result<ValueId> {
     tape.view(kept, [1, 1, 1, channels])
 }
 
-/// `(1 - share) a + share b`
-fn blend(tape: &mut Tape, a: ValueId, b: ValueId, share: ValueId) -> Result<ValueId> {
-    let other = rest(tape, share)?;
-    let parts = [tape.multiply(a, other)?, tape.multiply(b, share)?];
-    tape.add(parts[0], parts[1])
-}
-
 /// `x` `[N, h, w, C]` after the operation that was drawn for a position, if any. Weights and values are constants.
 pub(super) fn drawn(tape: &mut Tape, x: ValueId, position: &Position, grid: &Grid, draws: &Draws) -> Result<ValueId> {
     let [weights, values] = [position.weights, position.values].map(|value| tape.detach(value));
@@ -215,7 +204,7 @@ pub(super) fn drawn(tape: &mut Tape, x: ValueId, position: &Position, grid: &Gri
     let mut mask = kept(tape, dropped, draws)?;
     let value = at(tape, weighted, CUTOUT)?;
     if let Some(inside) = inside(tape, value, grid, draws)? {
-        let outside = rest(tape, inside)?;
+        let outside = complement(tape, inside)?;
         mask = tape.multiply(outside, mask)?;
     }
     y = tape.multiply(y, mask)?;
@@ -227,7 +216,7 @@ pub(super) fn drawn(tape: &mut Tape, x: ValueId, position: &Position, grid: &Gri
     let share = at(tape, weights, SHUFFLE)?;
     let shuffled = tape.gather_channels(y, draws.order)?;
     let y = blend(tape, y, shuffled, share)?;
-    straight_through(tape, y, position)
+    with_magnitude(tape, y, position)
 }
 
 /// `x` after the operations of a position, each by its weight: the same numbers as [`drawn`], differentiable in the weights.
@@ -248,7 +237,7 @@ pub(super) fn each(tape: &mut Tape, x: ValueId, position: &Position, grid: &Grid
             }
             CUTOUT => match inside(tape, value, grid, draws)? {
                 Some(inside) => {
-                    let outside = rest(tape, inside)?;
+                    let outside = complement(tape, inside)?;
                     tape.multiply(x, outside)?
                 }
                 None => x,
@@ -267,14 +256,12 @@ pub(super) fn each(tape: &mut Tape, x: ValueId, position: &Position, grid: &Grid
         let weighted = tape.multiply(made, weight)?;
         sum = tape.add(sum, weighted)?;
     }
-    straight_through(tape, sum, position)
+    with_magnitude(tape, sum, position)
 }
 
-/// `y + (m - detach(m))`: the magnitude's gradient is the sum of what flows into the feature.
-fn straight_through(tape: &mut Tape, y: ValueId, position: &Position) -> Result<ValueId> {
+/// `y`, of which the magnitude learns: its gradient is the sum of what flows into the feature.
+fn with_magnitude(tape: &mut Tape, y: ValueId, position: &Position) -> Result<ValueId> {
     let Some(magnitude) = position.magnitude else { return Ok(y) };
-    let same = tape.detach(magnitude);
-    let nothing = tape.subtract(magnitude, same)?;
-    let nothing = tape.view(nothing, [1, 1, 1, 1])?;
-    tape.add(y, nothing)
+    let magnitude = tape.view(magnitude, [1, 1, 1, 1])?;
+    straight_through(tape, y, magnitude)
 }

@@ -6,6 +6,7 @@
 //! features but logits, these are what the classifier makes of it. Vectors and logits are not covered: the areas act on them
 //! through the heads' loss alone.
 
+use crate::distill::adapters::map_of;
 use crate::distill::{
     Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, at, crd, dkd, features, kd, review_kd,
 };
@@ -41,8 +42,7 @@ pub(super) fn taps(base: &MethodDescription, classroom: &Classroom<'_>, taps: &m
 
 /// Whether a feature is a map, not a pooled vector.
 fn is_map(tape: &Tape, feature: ValueId) -> bool {
-    let shape = tape.shape(feature);
-    shape.rank() == 4 && shape[1] * shape[2] > 1
+    map_of(tape, feature)[..2] != [1, 1]
 }
 
 /// The loss of the base in a lesson with augmented features, and with maps multiplied by `mask` `[B, h, w, 1]`.

@@ -2,11 +2,12 @@
 //! `L = ce CE + detection L_D + feature L_DA`, `L_D` the mean squared difference of what the heads see, `L_DA` that of the
 //! maps inside the areas; or with another base that method's own loss in place of the first and the last.
 
-use super::areas::{self, Seen};
+use super::areas;
 use super::base::{self, Augment};
-use crate::distill::{Hyperparameters, Lesson, MentorUse, Taught, Term, Update, Write};
+use crate::distill::adapters::map_of;
+use crate::distill::hint::mean_square;
+use crate::distill::{Hyperparameters, Lesson, MentorUse, Taught, Term};
 use crate::error::Result;
-use crate::nn::Map;
 use crate::tape::{Tape, ValueId};
 
 /// Images of a batch that follow each other.
@@ -30,17 +31,6 @@ impl Rows {
     }
 }
 
-/// The values of the loss, weighted as they enter the sum, and what they are made of.
-#[derive(Clone, Debug)]
-pub(super) struct Loss {
-    pub(super) sum: ValueId,
-    pub(super) terms: Vec<Term>,
-    pub(super) mentors: Vec<MentorUse>,
-    pub(super) details: Vec<(&'static str, ValueId)>,
-    pub(super) updates: Vec<Update>,
-    pub(super) writes: Vec<Write>,
-}
-
 /// Whether the student's map is brought into the teacher's space at all.
 pub(super) fn adapts(values: &Hyperparameters) -> bool {
     values.choice("base") == "fitnet" || values.flag("areas")
@@ -51,9 +41,7 @@ pub(super) fn adapted(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperpa
     let hint = values.choice("hint");
     let student = lesson.student.activation(hint)?;
     let teacher = lesson.teacher()?.activation(hint)?;
-    let shape = tape.shape(teacher);
-    let map: Map = [shape[1], shape[2], shape[3]];
-    areas::adapt(tape, lesson, student, map, values.flag("adapter_relu"))
+    areas::adapt(tape, lesson, student, map_of(tape, teacher), values.flag("adapter_relu"))
 }
 
 /// Records the loss. `adapted` is [`adapted`] where [`adapts`]; the images that student and teacher are compared on are `rows`.
@@ -64,8 +52,7 @@ pub(super) fn record(
     adapted: Option<ValueId>,
     rows: Rows,
     augment: &mut Augment<'_>,
-) -> Result<Loss> {
-    let mut details = Vec::new();
+) -> Result<Taught> {
     let mut pair = None;
     if let Some(adapted) = adapted {
         let hint = values.choice("hint");
@@ -74,50 +61,49 @@ pub(super) fn record(
         let teacher = augment(tape, lesson, hint, teacher)?;
         pair = Some([rows.of(tape, adapted)?, teacher]);
     }
-    let mut mask = None;
-    let mut detection = None;
-    if let (Some([student, teacher]), true) = (pair, values.flag("areas")) {
-        let classes = values.whole("heat_classes");
-        let student: Seen = areas::look(tape, lesson, student, classes)?;
-        let teacher = areas::look(tape, lesson, teacher, classes)?;
-        let difference = areas::difference(tape, student, teacher)?;
-        details.push(("loss/detection", difference));
-        detection = Some(tape.scale(difference, values.number("detection_weight")));
-        mask = Some(areas::mask(tape, student, values)?);
-    }
-    let (mut terms, mut mentors, mut updates, mut writes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut sum = match pair.filter(|_| values.choice("base") == "fitnet") {
-        Some([mut student, mut teacher]) => {
-            let cross_entropy = lesson.cross_entropy(tape)?;
-            let cross_entropy = tape.scale(cross_entropy, values.number("ce_weight"));
-            if let Some(mask) = mask {
-                student = tape.multiply(student, mask)?;
-                teacher = tape.multiply(teacher, mask)?;
-            }
-            let difference = areas::mean_square(tape, student, teacher)?;
-            details.push(("loss/areas", difference));
-            let weight = values.number("feature_weight");
-            let feature = tape.scale(difference, weight);
-            let role = lesson.teacher()?.role.clone();
-            terms.push(Term::scalar("cross_entropy", cross_entropy));
-            terms.push(Term::scalar(&role, feature));
-            mentors.push(MentorUse::constant(role, weight, None));
-            tape.add(cross_entropy, feature)?
+    let detected = match pair.filter(|_| values.flag("areas")) {
+        Some([student, teacher]) => {
+            let classes = values.whole("heat_classes");
+            let student = areas::detect(tape, lesson, student, classes)?;
+            Some([student, areas::detect(tape, lesson, teacher, classes)?])
         }
-        None => {
-            let base = base::description(values.choice("base"))?;
-            let Taught { loss, terms: own, mentors: used, updates: moved, writes: written, .. } =
-                base::record(tape, lesson, base, mask, augment)?;
-            terms.extend(own);
-            mentors.extend(used);
-            updates.extend(moved);
-            writes.extend(written);
-            loss
-        }
+        None => None,
     };
-    if let Some(detection) = detection {
-        terms.push(Term::scalar("detection", detection));
-        sum = tape.add(sum, detection)?;
+    let mask = detected.map(|[student, _]| areas::mask(tape, student, values)).transpose()?;
+    let mut taught = match pair.filter(|_| values.choice("base") == "fitnet") {
+        Some(maps) => on_maps(tape, lesson, values, maps, mask)?,
+        None => base::record(tape, lesson, base::description(values.choice("base"))?, mask, augment)?,
+    };
+    if let Some([student, teacher]) = detected {
+        let difference = areas::difference(tape, student, teacher)?;
+        let detection = tape.scale(difference, values.number("detection_weight"));
+        taught.loss = tape.add(taught.loss, detection)?;
+        taught.terms.push(Term::scalar("detection", detection));
+        taught.details.push(("loss/detection", difference));
+        // Not in the sum: they say whether the heads have collapsed.
+        for (name, one) in [("student_heatmap_variance", student), ("teacher_heatmap_variance", teacher)] {
+            taught.terms.push(Term::scalar(name, areas::heatmap_variance(tape, one)?));
+        }
     }
-    Ok(Loss { sum, terms, mentors, details, updates, writes })
+    Ok(taught)
+}
+
+/// `ce CE + feature L_DA` of the student's and the teacher's map, covered by `mask` where there are areas.
+fn on_maps(
+    tape: &mut Tape,
+    lesson: &Lesson<'_>,
+    values: &Hyperparameters,
+    [mut student, mut teacher]: [ValueId; 2],
+    mask: Option<ValueId>,
+) -> Result<Taught> {
+    let cross_entropy = lesson.cross_entropy(tape)?;
+    if let Some(mask) = mask {
+        student = tape.multiply(student, mask)?;
+        teacher = tape.multiply(teacher, mask)?;
+    }
+    let difference = mean_square(tape, student, teacher)?;
+    let (role, weight) = (lesson.teacher()?.role.as_str(), values.number("feature_weight"));
+    let parts = [("cross_entropy", values.number("ce_weight"), cross_entropy), (role, weight, difference)];
+    let (mentors, details) = (vec![MentorUse::constant(role, weight, None)], vec![("loss/areas", difference)]);
+    Ok(Taught { mentors, details, ..Taught::sum(tape, parts)? })
 }

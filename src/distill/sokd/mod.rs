@@ -23,17 +23,20 @@
 mod areas;
 mod augmentation;
 mod base;
+mod formulas;
 mod loss;
 mod policy;
 mod relax;
 mod search;
 
-use self::loss::{Loss, Rows};
+use self::loss::Rows;
 use self::policy::{Learns, Policy};
 use self::relax::{Again, Control};
 use self::search::{Augmenter, Search};
-use super::{Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MethodDescription, Needs, Taps, Taught, Use};
-use crate::error::{Error, Result};
+use super::{
+    Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MethodDescription, Needs, Taps, Taught, Use, features,
+};
+use crate::error::Result;
 use crate::nn::Network;
 use crate::tape::{Tape, ValueId};
 
@@ -45,134 +48,99 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             Multimedia 2024, arXiv 2409.18785",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter {
-            name: "base",
-            kind: Kind::Choice { names: &["fitnet", "at", "review_kd", "crd", "kd", "dkd"] },
-            documentation: "the method that learns from augmented features; others than fitnet keep their own weights",
-        },
-        Hyperparameter {
-            name: "hint",
-            kind: Kind::Choice { names: &["f2", "f1", "f3", "f4"] },
-            documentation: "the feature of student and teacher that is compared",
-        },
-        Hyperparameter {
-            name: "ce_weight",
-            kind: Kind::Number { default: 1.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the cross-entropy with the labels (base = \"fitnet\")",
-        },
-        Hyperparameter {
-            name: "detection_weight",
-            kind: Kind::Number { default: 1000.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the difference between what the heads make of student and teacher",
-        },
-        Hyperparameter {
-            name: "feature_weight",
-            kind: Kind::Number { default: 1000.0, minimum: 0.0, inclusive: true },
-            documentation: "weight of the difference between the features (base = \"fitnet\")",
-        },
-        Hyperparameter {
-            name: "search_epochs",
-            kind: Kind::Epochs { default: 20.0 },
-            documentation: "epochs in which the policy learns; with 0 it stays as it starts, or as `weights` say",
-        },
-        Hyperparameter {
-            name: "augmentation",
-            kind: Kind::Flag { default: true },
-            documentation: "whether the teacher's features are augmented",
-        },
-        Hyperparameter {
-            name: "consistency",
-            kind: Kind::Flag { default: true },
-            documentation: "whether the policy learns; if not it is drawn from as it starts",
-        },
-        Hyperparameter {
-            name: "areas",
-            kind: Kind::Flag { default: true },
-            documentation: "whether features are compared in distinctive areas only",
-        },
-        Hyperparameter {
-            name: "area_count",
-            kind: Kind::Count { default: 8, minimum: 1, maximum: 1024 },
-            documentation: "areas of an image",
-        },
-        Hyperparameter {
-            name: "heat_classes",
-            kind: Kind::Count { default: 100, minimum: 1, maximum: 4096 },
-            documentation: "channels of the heatmap; an earlier version of the released code had 2",
-        },
-        Hyperparameter {
-            name: "overlap",
-            kind: Kind::Choice { names: &["count", "union", "count2"] },
-            documentation: "how often the error of a pixel counts that several areas cover: as often, once, or squared as \
+        Hyperparameter::choice(
+            "base",
+            &["fitnet", "at", "review_kd", "crd", "kd", "dkd"],
+            "the method that learns from augmented features; others than fitnet keep their own weights",
+        ),
+        Hyperparameter::choice(
+            "hint",
+            &["f2", "f1", "f3", "f4"],
+            "the feature of student and teacher that is compared",
+        ),
+        Hyperparameter::weight("ce_weight", 1.0, "weight of the cross-entropy with the labels (base = \"fitnet\")"),
+        Hyperparameter::weight(
+            "detection_weight",
+            1000.0,
+            "weight of the difference between what the heads make of student and teacher",
+        ),
+        Hyperparameter::weight(
+            "feature_weight",
+            1000.0,
+            "weight of the difference between the features (base = \"fitnet\")",
+        ),
+        Hyperparameter::epochs(
+            "search_epochs",
+            20.0,
+            "epochs in which the policy learns; with 0 it stays as it starts, or as `weights` say",
+        ),
+        Hyperparameter::flag("augmentation", true, "whether the teacher's features are augmented"),
+        Hyperparameter::flag("consistency", true, "whether the policy learns; if not it is drawn from as it starts"),
+        Hyperparameter::flag("areas", true, "whether features are compared in distinctive areas only"),
+        Hyperparameter::count("area_count", 8, [1, 1024], "areas of an image"),
+        Hyperparameter::count(
+            "heat_classes",
+            100,
+            [1, 4096],
+            "channels of the heatmap; an earlier version of the released code had 2",
+        ),
+        Hyperparameter::choice(
+            "overlap",
+            &["count", "union", "count2"],
+            "how often the error of a pixel counts that several areas cover: as often, once, or squared as \
                             released",
-        },
-        Hyperparameter {
-            name: "adapter_relu",
-            kind: Kind::Flag { default: true },
-            documentation: "whether the adapter ends in a ReLU; nets whose features have negative values may do without",
-        },
+        ),
+        Hyperparameter::flag(
+            "adapter_relu",
+            true,
+            "whether the adapter ends in a ReLU; nets whose features have negative values may do without",
+        ),
         Hyperparameter {
             name: "policy_seed",
             kind: Kind::CountOrNone { default: Some(42), maximum: u32::MAX },
             documentation: "which of the 36 pairs of operations is left out of the policy; none with \"none\"",
         },
-        Hyperparameter {
-            name: "relaxation",
-            kind: Kind::Number { default: 0.5, minimum: 0.0, inclusive: false },
-            documentation: "temperature of what is drawn in the gradients of probabilities and choice",
-        },
-        Hyperparameter {
-            name: "policy_rate",
-            kind: Kind::Number { default: 3e-4, minimum: 0.0, inclusive: true },
-            documentation: "step length of Adam on the policy",
-        },
-        Hyperparameter {
-            name: "policy_decay",
-            kind: Kind::Number { default: 1e-3, minimum: 0.0, inclusive: true },
-            documentation: "weight decay of Adam on the policy",
-        },
-        Hyperparameter {
-            name: "objective",
-            kind: Kind::Choice { names: &["first_order", "unrolled"] },
-            documentation: "what the policy minimises: the consistency, or the student's loss after a virtual step",
-        },
-        Hyperparameter {
-            name: "estimator",
-            kind: Kind::Choice { names: &["gumbel", "relax"] },
-            documentation: "gradients of what is drawn: straight-through Gumbel-Softmax, or RELAX",
-        },
-        Hyperparameter {
-            name: "held_out",
-            kind: Kind::Flag { default: true },
-            documentation: "whether the policy learns from the half of a batch that features are not compared on (base = \
+        Hyperparameter::positive(
+            "relaxation",
+            0.5,
+            "temperature of what is drawn in the gradients of probabilities and choice",
+        ),
+        Hyperparameter::weight("policy_rate", 3e-4, "step length of Adam on the policy"),
+        Hyperparameter::weight("policy_decay", 1e-3, "weight decay of Adam on the policy"),
+        Hyperparameter::choice(
+            "objective",
+            &["first_order", "unrolled"],
+            "what the policy minimises: the consistency, or the student's loss after a virtual step",
+        ),
+        Hyperparameter::choice(
+            "estimator",
+            &["gumbel", "relax"],
+            "gradients of what is drawn: straight-through Gumbel-Softmax, or RELAX",
+        ),
+        Hyperparameter::flag(
+            "held_out",
+            true,
+            "whether the policy learns from the half of a batch that features are not compared on (base = \
                             \"fitnet\")",
-        },
-        Hyperparameter {
-            name: "unrolled_rate",
-            kind: Kind::Number { default: 0.01, minimum: 0.0, inclusive: true },
-            documentation: "length of the virtual step",
-        },
-        Hyperparameter {
-            name: "unrolled_decay",
-            kind: Kind::Number { default: 1e-4, minimum: 0.0, inclusive: true },
-            documentation: "weight decay of the virtual step",
-        },
-        Hyperparameter {
-            name: "unrolled_random_policy",
-            kind: Kind::Flag { default: false },
-            documentation: "as released: after the virtual step the loss is of features that an untrained policy augments, not \
+        ),
+        Hyperparameter::weight("unrolled_rate", 0.01, "length of the virtual step"),
+        Hyperparameter::weight("unrolled_decay", 1e-4, "weight decay of the virtual step"),
+        Hyperparameter::flag(
+            "unrolled_random_policy",
+            false,
+            "as released: after the virtual step the loss is of features that an untrained policy augments, not \
                             of plain ones",
-        },
-        Hyperparameter {
-            name: "relax_repeats_choice",
-            kind: Kind::Flag { default: false },
-            documentation: "as released: the score of the choice counts once for every probability (70 times)",
-        },
-        Hyperparameter {
-            name: "translate_by_side",
-            kind: Kind::Flag { default: false },
-            documentation: "as released: translations are by value times height in half maps, out of the map mostly",
-        },
+        ),
+        Hyperparameter::flag(
+            "relax_repeats_choice",
+            false,
+            "as released: the score of the choice counts once for every probability (70 times)",
+        ),
+        Hyperparameter::flag(
+            "translate_by_side",
+            false,
+            "as released: translations are by value times height in half maps, out of the map mostly",
+        ),
     ],
     contradiction,
     phases: |values| match searches(values) {
@@ -208,18 +176,8 @@ fn searches(values: &Hyperparameters) -> bool {
 
 fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
     let hint = values.choice("hint");
-    let (role, teacher) = classroom.mentors[0];
-    let known = |role: &str, network: &Network| match network.tap(hint) {
-        Some(_) => Ok(()),
-        None => {
-            let names: Vec<&str> = network.tap_shapes().map(|(name, _)| name).collect();
-            Err(Error::request(format!("{role}: {} has no feature `{hint}`", network.name))
-                .help(format!("its features: {}", names.join(", "))))
-        }
-    };
-    known("student", classroom.student)?;
-    known(role, teacher)?;
-    let mut taps = Taps { student: vec![hint.into()], mentors: vec![vec![hint.into()]] };
+    let own = |network: &Network| features::named(network, hint);
+    let mut taps = features::of_teacher(classroom, own, own)?;
     if values.choice("base") != "fitnet" {
         base::taps(base::description(values.choice("base"))?, classroom, &mut taps)?;
     }
@@ -266,19 +224,18 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         Some(positions) => augmenter.apply(tape, lesson, name, x, (positions, Learns::Nothing)),
         None => Ok(x),
     };
-    let Loss { sum, terms, mentors, mut details, mut updates, writes } =
-        loss::record(tape, lesson, values, adapted, rows[0], &mut augment)?;
+    let mut taught = loss::record(tape, lesson, values, adapted, rows[0], &mut augment)?;
     if let (Some(policy), Some(sample), Some(adapted), true) = (&policy, &sample, adapted, searching) {
         let control = match control {
             Some(control) => Some((control, Again::new(tape, lesson, sample)?)),
             None => None,
         };
         let search = Search { values, policy, sample, control, rows };
-        let (update, objective) = search.record(tape, lesson, adapted, sum, &mut augmenter)?;
-        details.push(("loss/search", objective));
-        updates.push(update);
+        let (update, objective) = search.record(tape, lesson, adapted, taught.loss, &mut augmenter)?;
+        taught.details.push(("loss/search", objective));
+        taught.updates.push(update);
     }
-    Ok(Taught { mentors, details, updates, writes, ..Taught::new(sum, terms) })
+    Ok(taught)
 }
 
 #[cfg(test)]

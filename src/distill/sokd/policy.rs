@@ -18,6 +18,7 @@
 //! Probabilities and magnitudes are held to their range by projection at the beginning of a step.
 
 use super::augmentation::KINDS;
+use super::formulas::{complement, logit, straight_through};
 use crate::distill::{Hyperparameters, Learning, Lesson};
 use crate::error::Result;
 use crate::nn::Distribution as Start;
@@ -177,9 +178,9 @@ impl Policy {
         let rows = lesson.constant(tape, "policy/rows", DType::U32, [self.pairs.len()], rows)?;
         for (value, margin) in [(self.probability, MARGIN), (self.magnitude, 0.0)] {
             let least = tape.at_least(value, margin)?;
-            let turned = tape.affine(least, -1.0, 1.0)?;
+            let turned = complement(tape, least)?;
             let most = tape.at_least(turned, margin)?;
-            let held = tape.affine(most, -1.0, 1.0)?;
+            let held = complement(tape, most)?;
             let held = tape.detach(held);
             tape.scatter_rows(rows, held, value)?;
         }
@@ -207,7 +208,7 @@ impl Policy {
         probability: ValueId,
         choice: ValueId,
     ) -> Result<Sample> {
-        let given = |what: &str| lesson.equipment.given.get(&format!("{name}/{what}")).copied();
+        let given = |what: &str| lesson.given(&format!("{name}/{what}"));
         let logistic = match given("logistic") {
             Some(noise) => noise,
             None => tape.random(Distribution::Logistic, tape.shape(probability))?,
@@ -249,8 +250,8 @@ impl Policy {
         let count = self.pairs.len();
         let [mut bits, mut choice] = sample.hard;
         if learns == Learns::All {
-            bits = through(tape, bits, sample.soft[0])?;
-            choice = through(tape, choice, sample.soft[1])?;
+            bits = straight_through(tape, bits, sample.soft[0])?;
+            choice = straight_through(tape, choice, sample.soft[1])?;
         }
         let mut made = Vec::new();
         for position in 0..2 {
@@ -261,7 +262,7 @@ impl Policy {
             let bit = column(tape, bits)?;
             let applied = tape.multiply(choice, bit)?;
             let weights = tape.matmul(applied, self.operations[position], Transposed::default())?;
-            let off = tape.affine(bit, -1.0, 1.0)?;
+            let off = complement(tape, bit)?;
             let left = tape.multiply(choice, off)?;
             let identity = tape.sum(left, &[1])?;
             let identity = tape.view(identity, [1, 1, 1, 1])?;
@@ -272,7 +273,7 @@ impl Policy {
             let exact = tape.matmul(chosen, self.operations[position], Transposed::default())?;
             let is_drawn = tape.matmul(sample.hard[1], self.operations[position], Transposed::default())?;
             let mean = tape.matmul(constant, self.means[position], Transposed::default())?;
-            let others = tape.affine(is_drawn, -1.0, 1.0)?;
+            let others = complement(tape, is_drawn)?;
             let others = tape.multiply(mean, others)?;
             let of_each = tape.add(exact, others)?;
             let spans = tape.multiply(of_each, self.ranges[1])?;
@@ -293,20 +294,6 @@ impl Policy {
         }
         Ok([made.remove(0), made.remove(0)])
     }
-}
-
-/// `ln p - ln(1 - p)`
-pub(super) fn logit(tape: &mut Tape, p: ValueId) -> Result<ValueId> {
-    let rest = tape.affine(p, -1.0, 1.0)?;
-    let logs = [tape.log(p)?, tape.log(rest)?];
-    tape.subtract(logs[0], logs[1])
-}
-
-/// `hard` with the gradient of `soft`.
-fn through(tape: &mut Tape, hard: ValueId, soft: ValueId) -> Result<ValueId> {
-    let same = tape.detach(soft);
-    let nothing = tape.subtract(soft, same)?;
-    tape.add(hard, nothing)
 }
 
 /// How many sub-policies a summary names.

@@ -12,6 +12,7 @@
 //! Q's gradient is part of g and is differentiated once more for that, so it is written out:
 //! `Q(u) = w_2 tanh(u W_1 + b_1) + b_2`, `u = 2 [sigmoid(z / t), softmax(y / t)] - 1`.
 
+use super::formulas::{blend, complement, differentiate, logit, variance};
 use super::policy::{Policy, Sample};
 use crate::distill::{Hyperparameters, Learning, Lesson};
 use crate::error::Result;
@@ -75,7 +76,7 @@ impl Control {
         sample: &Sample,
         again: &Again,
         loss: ValueId,
-    ) -> Result<(ValueId, ValueId, [ValueId; 4])> {
+    ) -> Result<(ValueId, ValueId, Vec<ValueId>)> {
         let count = tape.shape(sample.log_choice).channels();
         let flat = |tape: &mut Tape, value: ValueId| tape.view(value, [1, 2 * count]);
         let p = flat(tape, sample.probability)?;
@@ -107,19 +108,10 @@ impl Control {
         let both = tape.concat(&all)?;
         let square = tape.square(both)?;
         let noise = tape.average(square)?;
-        let one = tape.fill([], 1.0);
-        let of_control = tape.backward(&[(noise, one)], &self.parameters)?;
         // The last bias is in g by Q(z~) alone; every parameter is in it.
-        let zero = |tape: &mut Tape, like: ValueId| tape.fill(tape.shape(like), 0.0);
-        let mut found = self.parameters;
-        for (parameter, gradient) in found.iter_mut().zip(of_control) {
-            *parameter = match gradient {
-                Some(gradient) => gradient,
-                None => zero(tape, *parameter),
-            };
-        }
+        let of_control = differentiate(tape, noise, &self.parameters)?;
         let shape = tape.shape(sample.probability);
-        Ok((tape.view(all[0], shape)?, all[1], found))
+        Ok((tape.view(all[0], shape)?, all[1], of_control))
     }
 
     /// What was drawn.
@@ -142,16 +134,16 @@ impl Control {
         let count = tape.shape(shares).channels();
         let v = tape.view(again.bits, [1, 2 * count])?;
         // v' = v p + 1 - p = 1 - (1 - v) p for b = 1, v (1 - p) for b = 0.
-        let [not_v, not_p] = [tape.affine(v, -1.0, 1.0)?, tape.affine(p, -1.0, 1.0)?];
+        let [not_v, not_p] = [complement(tape, v)?, complement(tape, p)?];
         let low = tape.multiply(v, not_p)?;
         let high = tape.multiply(not_v, p)?;
-        let high = tape.affine(high, -1.0, 1.0)?;
-        let place = select(tape, bits, high, low)?;
+        let high = complement(tape, high)?;
+        let place = blend(tape, low, high, bits)?;
         // dv' / dp = -(1 - v) for b = 1, -v for b = 0.
         let up = tape.scale(not_v, -1.0);
         let down = tape.scale(v, -1.0);
-        let moves = select(tape, bits, up, down)?;
-        let [logit_p, logit_v] = [super::policy::logit(tape, p)?, super::policy::logit(tape, place)?];
+        let moves = blend(tape, down, up, bits)?;
+        let [logit_p, logit_v] = [logit(tape, p)?, logit(tape, place)?];
         let z = tape.add(logit_p, logit_v)?;
         let spread = variance(tape, place)?;
         let through = tape.divide(moves, spread)?;
@@ -166,11 +158,11 @@ impl Control {
         let first = tape.sum(first, &[1])?;
         let longer = tape.divide(waits, shares)?;
         let sum = tape.add(longer, first)?;
-        let time = select(tape, choice, waits, sum)?;
+        let time = blend(tape, sum, waits, choice)?;
         let logs = tape.log(time)?;
         let y = tape.scale(logs, -1.0);
         let ratio = tape.divide(longer, sum)?;
-        let others = tape.affine(choice, -1.0, 1.0)?;
+        let others = complement(tape, choice)?;
         let moved = tape.multiply(ratio, others)?;
         Ok(Relaxed { soft: self.relax(tape, z, y)?, slope, moved: Some(moved) })
     }
@@ -193,7 +185,7 @@ impl Control {
         let value = tape.add(value, b2)?;
 
         let square = tape.square(hidden)?;
-        let slope = tape.affine(square, -1.0, 1.0)?;
+        let slope = complement(tape, square)?;
         let back = tape.multiply(slope, w2)?;
         let back = tape.matmul(back, w1, Transposed { a: false, b: true })?;
         let count = tape.shape(shares).channels();
@@ -231,24 +223,11 @@ pub(super) struct Again {
 impl Again {
     /// Draws it.
     pub(super) fn new(tape: &mut Tape, lesson: &Lesson<'_>, sample: &Sample) -> Result<Self> {
-        let mut draw = |name: &str, like: ValueId| match lesson.equipment.given.get(name) {
-            Some(value) => Ok(*value),
+        let mut draw = |name: &str, like: ValueId| match lesson.given(name) {
+            Some(value) => Ok(value),
             None => tape.random(Distribution::Uniform, tape.shape(like)),
         };
         let bits = draw("policy/again/bits", sample.z)?;
         Ok(Self { bits, choice: draw("policy/again/choice", sample.y)? })
     }
-}
-
-/// `p (1 - p)`
-fn variance(tape: &mut Tape, p: ValueId) -> Result<ValueId> {
-    let rest = tape.affine(p, -1.0, 1.0)?;
-    tape.multiply(p, rest)
-}
-
-/// `a` where `bit` is 1, `b` where it is 0.
-fn select(tape: &mut Tape, bit: ValueId, a: ValueId, b: ValueId) -> Result<ValueId> {
-    let other = tape.affine(bit, -1.0, 1.0)?;
-    let [a, b] = [tape.multiply(a, bit)?, tape.multiply(b, other)?];
-    tape.add(a, b)
 }

@@ -10,10 +10,11 @@
 use std::collections::BTreeMap;
 
 use super::augmentation::{self, Draws, Grid};
+use super::formulas::differentiate;
 use super::loss::{self, Rows};
 use super::policy::{Learns, Policy, Position, Sample};
 use super::relax::{Again, Control};
-use crate::distill::{Hyperparameters, Learning, Lesson, Pupil, Rule, Update};
+use crate::distill::{Hyperparameters, Learning, Lesson, Pupil, Rule, Update, hint};
 use crate::error::Result;
 use crate::tape::{StateId, Tape, ValueId};
 
@@ -115,27 +116,26 @@ impl Search<'_> {
         adapted: ValueId,
         augmenter: &mut Augmenter,
     ) -> Result<ValueId> {
-        let hint = self.values.choice("hint");
-        let teacher = lesson.teacher()?.clone().feature(tape, hint)?;
+        let name = self.values.choice("hint");
+        let teacher = lesson.teacher()?.clone().feature(tape, name)?;
         let teacher = self.rows[1].of(tape, teacher)?;
         let positions = self.policy.positions(tape, self.sample, self.learns())?;
         // Where nothing is held out, it is the feature that the student is compared with.
-        let name = if self.rows[0] == self.rows[1] { hint } else { "search" };
+        let name = if self.rows[0] == self.rows[1] { name } else { "search" };
         let augmented = augmenter.apply(tape, lesson, name, teacher, (&positions, self.learns()))?;
         let student = self.rows[1].of(tape, adapted)?;
         let student = tape.detach(student);
-        let difference = super::areas::mean_square(tape, augmented, student)?;
+        let difference = hint::mean_square(tape, augmented, student)?;
         Ok(tape.scale(difference, 0.5))
     }
 
     /// The gradients of probability, choice and magnitude by `loss`, then those of the control net.
     fn gradients(&self, tape: &mut Tape, loss: ValueId) -> Result<Vec<ValueId>> {
         let Policy { probability, choice, magnitude, .. } = *self.policy;
-        let one = tape.fill([], 1.0);
         let Some((control, again)) = &self.control else {
-            return differentiate(tape, loss, one, &[probability, choice, magnitude]);
+            return differentiate(tape, loss, &[probability, choice, magnitude]);
         };
-        let of_magnitude = differentiate(tape, loss, one, &[magnitude])?[0];
+        let of_magnitude = differentiate(tape, loss, &[magnitude])?[0];
         let (of_probability, of_choice, of_control) = control.gradients(tape, self.sample, again, loss)?;
         Ok([of_probability, of_choice, of_magnitude].into_iter().chain(of_control).collect())
     }
@@ -175,7 +175,7 @@ impl Search<'_> {
         let plain = stranger.as_ref().map(|positions| (positions, Learns::Nothing));
         let objective = self.elsewhere(tape, lesson, moved, self.rows[1], plain, augmenter)?;
         let after: Vec<ValueId> = wanted.iter().map(|(.., after)| *after).collect();
-        let direction = differentiate(tape, objective, one, &after)?;
+        let direction = differentiate(tape, objective, &after)?;
 
         let mut squares = Vec::new();
         for slope in &direction {
@@ -234,7 +234,7 @@ impl Search<'_> {
         let loss = loss::record(tape, lesson, self.values, adapted, rows, &mut augment)?;
         lesson.student = before;
         tape.substitute(lesson.layout, BTreeMap::new())?;
-        Ok(loss.sum)
+        Ok(loss.loss)
     }
 
     /// For all running statistics somewhere else to go.
@@ -277,14 +277,4 @@ fn again(tape: &mut Tape, lesson: &Lesson<'_>) -> Result<Pupil> {
         student.features.iter_mut().zip(forward.taps).for_each(|((_, feature), made)| *feature = made);
     }
     Ok(student)
-}
-
-/// The gradients of `loss`; zeros where nothing flows.
-fn differentiate(tape: &mut Tape, loss: ValueId, one: ValueId, wanted: &[ValueId]) -> Result<Vec<ValueId>> {
-    let gradients = tape.backward(&[(loss, one)], wanted)?;
-    let zeros = |(gradient, like): (Option<ValueId>, &ValueId)| match gradient {
-        Some(gradient) => gradient,
-        None => tape.fill(tape.shape(*like), 0.0),
-    };
-    Ok(gradients.into_iter().zip(wanted).map(zeros).collect())
 }

@@ -54,6 +54,13 @@ fn gradients_of_other_methods_losses_pass_through_areas() {
         check_method("sokd", options, &Small { given, mentors: teacher, student, ..small() });
     }
 
+    // The memory bank of `crd` has 20 images; integers of a check lie below the classes.
+    let student: &[(&str, [usize; 3])] = &[("f2", [4, 4, 3]), ("f3", [1, 1, 6])];
+    let teacher: Mentors<'_> = &[("teacher", &[("f2", [4, 4, 4]), ("f3", [1, 1, 4])])];
+    let given: &[(&str, &[usize])] = &[("indices", &[5]), ("contrast", &[5, 9]), ("labels", &[20])];
+    let options = r#"{"base": "crd", "heat_classes": 3, "area_count": 3}"#;
+    check_method("sokd", options, &Small { given, mentors: teacher, student, ..small() });
+
     // Small maps and few classes: of tens of thousands of ReLUs some would stand within a difference's step of their kinks.
     let student: &[(&str, [usize; 3])] = &[("f1", [6, 6, 3]), ("f2", [4, 4, 4]), ("f3", [1, 1, 6])];
     let teacher: &[(&str, [usize; 3])] =
