@@ -11,8 +11,10 @@ use kd_engine::config::{Config, Overrides};
 use kd_engine::distill::Taps;
 use kd_engine::gpu::Processor;
 use kd_engine::ops::batch::Augmentation;
+use kd_engine::train::design::Design;
+use kd_engine::train::enrolment::{Enrolment, Faculty};
 use kd_engine::train::material::Material;
-use kd_engine::train::stage::{Design, Enrolment, Faculty, Stage};
+use kd_engine::train::stage::Stage;
 use school::School;
 
 /// The system's allocator, counting.

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use kd_engine::bench::counts::{self, Class};
+use kd_engine::bench::class::Class;
+use kd_engine::bench::counts;
 use kd_engine::bench::ledger::{Ledger, PINNED};
 use kd_engine::gpu::kernels;
 

@@ -13,8 +13,9 @@ use kd_engine::gpu::sim::{Sim, SimOptions};
 use kd_engine::gpu::{Device, Processor};
 use kd_engine::ops::batch::Augmentation;
 use kd_engine::tape::Lanes;
+use kd_engine::train::design::Design;
+use kd_engine::train::enrolment::{Enrolment, Faculty};
 use kd_engine::train::material::Material;
-use kd_engine::train::stage::{Design, Enrolment, Faculty};
 use ptxsim::Checks;
 use school::School;
 

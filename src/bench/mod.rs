@@ -1,5 +1,6 @@
 //! How fast kernels and whole training steps are on this machine, next to what its arithmetic and memory allow.
 
+pub mod class;
 pub mod cold;
 pub mod counts;
 pub mod kernel;

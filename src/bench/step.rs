@@ -16,10 +16,12 @@ use crate::gpu::Processor;
 use crate::nn::Network;
 use crate::ops::batch::Augmentation;
 use crate::random::{Philox, Stream};
+use crate::train::design::Design;
+use crate::train::enrolment::{Enrolment, Faculty};
 use crate::train::material::{Images, Material};
 use crate::train::records::Phase;
 use crate::train::run::Run;
-use crate::train::stage::{Design, Enrolment, Faculty, Stage};
+use crate::train::stage::Stage;
 
 /// Images of the synthetic training split: their bytes are larger than the caches, as those of a data set are.
 const IMAGES: usize = 16_384;

@@ -11,7 +11,8 @@ use crate::config::{Config, DeviceRequest, Overrides};
 use crate::error::Result;
 use crate::gpu::Processor;
 use crate::report::table;
-use crate::train::run::{Forecast, Run};
+use crate::train::forecast::Forecast;
+use crate::train::run::Run;
 use crate::train::stop::Stop;
 
 /// Run an experiment: train the mentors, then the student by each method

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::methods::MethodConfig;
 use super::reader::{Item, Reader};
 use crate::distill::{METHODS, MethodDescription, Use};
 use crate::error::Result;
@@ -30,7 +31,7 @@ pub struct ModelChoice {
     /// student starts from its seed.
     pub weights: Option<PathBuf>,
     /// The method by which an assistant or a peer learns from teachers and assistants, instead of from labels alone.
-    pub taught_by: Option<&'static str>,
+    pub taught_by: Option<MethodConfig>,
 }
 
 impl ClassroomConfig {
@@ -47,14 +48,15 @@ impl ClassroomConfig {
         teachers.chain(assistants).chain(peers).collect()
     }
 
-    pub(super) fn read(mut table: Reader<'_>) -> Result<Self> {
-        let own = |item| ModelChoice::read(item, false);
-        let taught = |item| ModelChoice::read(item, true);
+    /// Reads the table. `methods` are those of the student: who is taught by the name of one is taught as the student is.
+    pub(super) fn read(mut table: Reader<'_>, methods: &[MethodConfig]) -> Result<Self> {
+        let own = |item| ModelChoice::read(item, None);
         let student = own(table.required("student")?)?;
         let teachers = table.or("teachers", Vec::new(), |item| item.list_of(own))?;
+        let taught = |item| ModelChoice::read(item, Some((methods, teachers.len())));
         let mut assistants = table.or("assistants", Vec::new(), |item| item.list_of(taught))?;
-        for assistant in assistants.iter_mut().filter(|one| one.weights.is_none()) {
-            assistant.taught_by.get_or_insert("takd");
+        for assistant in assistants.iter_mut().filter(|one| one.weights.is_none() && one.taught_by.is_none()) {
+            assistant.taught_by = MethodConfig::known(methods, "takd");
         }
         let peers = table.or("peers", Vec::new(), |item| {
             let peers = item.list_of(taught)?;
@@ -73,8 +75,8 @@ impl ClassroomConfig {
 }
 
 impl ModelChoice {
-    /// `taught`: whether it may have been taught by others.
-    fn read(item: Item<'_>, taught: bool) -> Result<Self> {
+    /// `taught`: whether it may have been taught by others, by which of the student's methods, and by how many teachers.
+    fn read(item: Item<'_>, taught: Option<(&[MethodConfig], usize)>) -> Result<Self> {
         if !item.is_table() {
             return Ok(Self { model: model(&item)?, weights: None, taught_by: None });
         }
@@ -82,20 +84,42 @@ impl ModelChoice {
         let model = model(&table.required("model")?)?;
         let weights = table.take("weights").map(|item| item.file()).transpose()?;
         let taught_by = match taught {
-            true => table.take("taught_by").map(|item| method(&item)).transpose()?,
-            false => None,
+            Some((methods, teachers)) => {
+                table.take("taught_by").map(|item| method(&item, methods, teachers)).transpose()?
+            }
+            None => None,
         };
         table.finish()?;
         Ok(Self { model, weights, taught_by })
     }
 }
 
-/// The name of a method by which a mentor may be taught: one that needs a teacher or an assistant and no peers.
-fn method(item: &Item<'_>) -> Result<&'static str> {
+/// A method by which a mentor may be taught: one that needs a teacher or an assistant and no peers. Its name stands for the
+/// student's method of that name, or else for its defaults; a table has hyperparameters of its own.
+fn method(item: &Item<'_>, methods: &[MethodConfig], teachers: usize) -> Result<MethodConfig> {
     let fits = |one: &&&MethodDescription| one.needs.mentors() && one.needs.peers == Use::Unused;
     let names = || METHODS.iter().filter(fits).map(|one| one.name);
-    let text = item.text()?;
-    names().find(|name| *name == text).ok_or_else(|| item.unknown("method to teach a mentor by", names()))
+    let read = match item.is_table() {
+        true => MethodConfig::read(item)?,
+        false => {
+            let name = item.text()?;
+            let known = MethodConfig::known(methods, name);
+            known.ok_or_else(|| item.unknown("method to teach a mentor by", names()))?
+        }
+    };
+    let (name, needs) = (read.description.name, read.description.needs);
+    if !names().any(|known| known == name) {
+        return Err(item.unknown("method to teach a mentor by", names()));
+    }
+    if teachers < needs.teachers.least() {
+        let least = needs.teachers.least();
+        let message = format!("method `{name}` needs at least {least} entries in classroom.teachers, and there are {teachers}");
+        return Err(item.error(message));
+    }
+    if item.is_table() && read.weights.is_some() {
+        return Err(item.error("`weights` is for a student's method; who is taught starts anew"));
+    }
+    Ok(MethodConfig { weights: None, ..read })
 }
 
 /// A name of the zoo stands for itself, a file (`file.toml`, or `file.toml:model` where it has several) for its

@@ -37,6 +37,11 @@ impl MethodConfig {
         Some(Self { description, label: name.into(), hyperparameters: description.defaults(), weights: None })
     }
 
+    /// The first of `methods` that is called `name` in METHODS, or else that method with its defaults.
+    pub(super) fn known(methods: &[Self], name: &str) -> Option<Self> {
+        methods.iter().find(|method| method.description.name == name).cloned().or_else(|| Self::standard(name))
+    }
+
     /// What is compared when no method is written: the student alone, and ClassroomKD where there are mentors.
     pub(super) fn standards(classroom: &ClassroomConfig) -> Vec<Self> {
         let names: &[&str] = match classroom.mentors().len() {
@@ -46,14 +51,14 @@ impl MethodConfig {
         names.iter().filter_map(|name| Self::standard(name)).collect()
     }
 
-    pub(super) fn read_all(list: &Item<'_>, classroom: &ClassroomConfig) -> Result<Vec<Self>> {
+    pub(super) fn read_all(list: &Item<'_>) -> Result<Vec<Self>> {
         let items = list.list()?;
         if items.is_empty() {
             return Err(list.error("expected at least one method, found an empty list"));
         }
         let mut methods: Vec<Self> = Vec::with_capacity(items.len());
         for item in items {
-            let method = Self::read(item.clone(), classroom)?;
+            let method = Self::read(&item)?;
             if methods.iter().any(|earlier| earlier.label == method.label) {
                 let message = format!("two methods are called `{}` in files and tables", method.label);
                 return Err(item.error(message).help("give one of them a name of its own: label = \"...\""));
@@ -63,8 +68,17 @@ impl MethodConfig {
         Ok(methods)
     }
 
-    fn read(item: Item<'_>, classroom: &ClassroomConfig) -> Result<Self> {
-        let mut table = item.table()?;
+    /// Refuses `methods`, which `list` holds, where the classroom lacks what one of them needs.
+    pub(super) fn check_needs(methods: &[Self], list: &Item<'_>, classroom: &ClassroomConfig) -> Result<()> {
+        for (method, item) in methods.iter().zip(list.list()?) {
+            let name = item.table()?.required("name")?;
+            needs(method.description, classroom).map_err(|why| name.error(why))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(item: &Item<'_>) -> Result<Self> {
+        let mut table = item.clone().table()?;
         let name = table.required("name")?;
         let description = distill::find(name.text()?).ok_or_else(|| name.unknown("method", distill::names()))?;
         let label = table.or("label", description.name.to_string(), |item| {
@@ -84,7 +98,6 @@ impl MethodConfig {
             let item = written.iter().find(|(name, _)| *name == key).map(|(_, item)| item);
             return Err(item.unwrap_or(&name).error(format!("{key}: {why}")));
         }
-        needs(description, classroom).map_err(|why| name.error(why))?;
         let weights = table.take("weights").map(|item| item.file()).transpose()?;
         table.finish_as(&format!("method `{}` has no such key", description.name))?;
         Ok(Self { description, label, hyperparameters, weights })

@@ -113,8 +113,12 @@ impl Config {
                     "--epochs: expected a whole number from 1 to {most}, found {epochs}"
                 )));
             }
-            let before = config.train.epochs;
+            let (before, of_mentors) = (config.train.epochs, config.pretrain.epochs);
             config.methods.iter_mut().for_each(|method| method.hyperparameters.scale(before, epochs));
+            let taught = config.classroom.assistants.iter_mut().chain(&mut config.classroom.peers);
+            taught
+                .filter_map(|mentor| mentor.taught_by.as_mut())
+                .for_each(|method| method.hyperparameters.scale(of_mentors, epochs));
             config.pretrain.scale_to(epochs);
             config.train.scale_to(epochs);
         }
@@ -140,12 +144,17 @@ impl Config {
             None => fit_for_file(standard_name),
         };
         let data = root.or("data", DataConfig::standard(), |item| DataConfig::read(item.table()?))?;
-        let classroom = ClassroomConfig::read(root.required("classroom")?.table()?)?;
+        let listed = root.take("methods");
+        let methods = listed.as_ref().map(MethodConfig::read_all).transpose()?;
+        let classroom = root.required("classroom")?.table()?;
+        let classroom = ClassroomConfig::read(classroom, methods.as_deref().unwrap_or_default())?;
+        let methods = match (listed, methods) {
+            (Some(list), Some(methods)) => MethodConfig::check_needs(&methods, &list, &classroom).map(|()| methods)?,
+            _ => MethodConfig::standards(&classroom),
+        };
         let training = |item: Item<'_>, trained| TrainConfig::read(item.table()?, trained);
         let pretrain =
             root.or("pretrain", TrainConfig::standard(Trained::Mentors), |item| training(item, Trained::Mentors))?;
-        let methods =
-            root.or("methods", MethodConfig::standards(&classroom), |item| MethodConfig::read_all(&item, &classroom))?;
         let train =
             root.or("train", TrainConfig::standard(Trained::Student), |item| training(item, Trained::Student))?;
         let output = root.or("output", OutputConfig::standard(), |item| OutputConfig::read(item.table()?))?;

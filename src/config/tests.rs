@@ -248,10 +248,40 @@ fn classrooms_and_methods_that_do_not_fit_are_refused() {
     ] {
         refused(&format!("{taught}[[methods]]\nname = \"classroomkd\"\n{lines}\n"), &phrases);
     }
+    for (by, phrases) in [
+        ("\"dml\"", ["unknown method to teach a mentor by `dml`", "my.toml:4:"]),
+        ("\"ca_mkd\"", ["`ca_mkd` needs at least 2 entries in classroom.teachers, and there are 1", "my.toml:4:"]),
+        ("{ name = \"kd\", temprature = 2 }", ["unknown key `classroom.peers.0.taught_by.temprature`", "my.toml:4:"]),
+        ("{ name = \"dkd\", weights = \"w\" }", ["who is taught starts anew", "my.toml:4:"]),
+    ] {
+        refused(&format!("{taught}peers = [{{ model = \"vgg8\", taught_by = {by} }}]\n"), &phrases);
+    }
     let twice = "[[methods]]\nname = \"kd\"\n[[methods]]\nname = \"kd\"\ntemperature = 2\n";
     refused(&format!("{taught}{twice}"), &["two methods are called `kd`", "label = "]);
     let labelled = format!("{taught}{twice}label = \"kd-2\"\n");
     assert_eq!(read(&labelled).unwrap().methods[1].label, "kd-2");
+}
+
+#[test]
+fn a_mentor_is_taught_as_the_student_is_or_by_values_of_its_own() {
+    let classroom = "[classroom]\nstudent = \"resnet8\"\nteachers = [\"resnet56\"]\nassistants = [\"resnet32\", \
+                     { model = \"resnet20\", taught_by = \"dkd\" }, \
+                     { model = \"resnet14\", taught_by = { name = \"dkd\", warmup_epochs = 6 } }]\n";
+    let train = "[pretrain]\nepochs = 12\n[train]\nepochs = 24\n";
+    let own = format!("{classroom}{train}[[methods]]\nname = \"dkd\"\nwarmup_epochs = 8\n");
+    let warm_ups = |config: &Config| {
+        let by = |one: &ModelChoice| one.taught_by.clone().unwrap();
+        assert_eq!(by(&config.classroom.assistants[0]).description.name, "takd");
+        [1, 2].map(|index| by(&config.classroom.assistants[index]).hyperparameters.epochs("warmup_epochs"))
+    };
+    assert_eq!(warm_ups(&read(&own).unwrap()), [8.0, 6.0]);
+    assert_eq!(warm_ups(&read(&format!("{classroom}{train}")).unwrap()), [20.0, 6.0]);
+    // A shorter training shortens the mentors' warm-ups as it shortens the mentors' own training.
+    let overrides = Overrides { epochs: Some(3), ..Overrides::default() };
+    let shortened = read_with(&own, &overrides).unwrap();
+    assert_eq!(warm_ups(&shortened), [2.0, 1.5]);
+    assert_eq!(shortened.methods[0].hyperparameters.epochs("warmup_epochs"), 1.0);
+    assert_eq!(read(&shortened.to_toml()).unwrap(), shortened);
 }
 
 #[test]
@@ -403,7 +433,11 @@ fn a_choice() -> impl Strategy<Value = ModelChoice> {
 }
 
 fn an_assistant() -> impl Strategy<Value = ModelChoice> {
-    a_choice().prop_map(|choice| ModelChoice { taught_by: choice.weights.is_none().then_some("takd"), ..choice })
+    (a_choice(), some_methods()).prop_map(|(choice, methods)| {
+        let by = methods.into_iter().find(|one| ["kd", "dkd", "fitnet"].contains(&one.description.name));
+        let by = by.or_else(|| MethodConfig::standard("takd"));
+        ModelChoice { taught_by: by.filter(|_| choice.weights.is_none()), ..choice }
+    })
 }
 
 fn a_schedule(epochs: u32, lr: f64) -> impl Strategy<Value = Schedule> {

@@ -6,6 +6,7 @@ use toml::Value;
 
 use super::Config;
 use super::classroom::ModelChoice;
+use super::methods::MethodConfig;
 use super::schedule::{Schedule, Shape};
 use super::train::{AUTO, TrainConfig};
 use crate::distill::Setting;
@@ -33,10 +34,7 @@ pub(super) fn to_toml(config: &Config) -> String {
     table("[classroom]", members);
     table("[pretrain]", train(&config.pretrain));
     for method in &config.methods {
-        let mut pairs = vec![("name", text(method.description.name)), ("label", text(method.label.as_str()))];
-        pairs.extend(method.hyperparameters.iter().map(|(name, setting)| (name, hyperparameter(setting))));
-        pairs.extend(method.weights.as_deref().map(|weights| ("weights", path_text(weights))));
-        table("[[methods]]", pairs);
+        table("[[methods]]", self::method(method));
     }
     let mut student = train(&config.train);
     let together = config.train.seeds_together.map_or_else(|| text(AUTO), |flag| flag.to_string());
@@ -75,8 +73,15 @@ fn model_choice(choice: &ModelChoice) -> String {
     }
     let mut pairs = vec![("model", model)];
     pairs.extend(choice.weights.as_deref().map(|weights| ("weights", path_text(weights))));
-    pairs.extend(choice.taught_by.map(|method| ("taught_by", text(method))));
+    pairs.extend(choice.taught_by.as_ref().map(|method| ("taught_by", inline(self::method(method)))));
     inline(pairs)
+}
+
+fn method(method: &MethodConfig) -> Vec<Pair> {
+    let mut pairs = vec![("name", text(method.description.name)), ("label", text(method.label.as_str()))];
+    pairs.extend(method.hyperparameters.iter().map(|(name, setting)| (name, hyperparameter(setting))));
+    pairs.extend(method.weights.as_deref().map(|weights| ("weights", path_text(weights))));
+    pairs
 }
 
 fn hyperparameter(setting: Setting) -> String {

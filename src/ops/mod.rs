@@ -37,7 +37,6 @@ pub mod matmul;
 pub mod max_pool;
 pub mod median;
 pub mod one_hot;
-mod operand;
 mod operands;
 pub mod option_a_shortcut;
 mod packs;

@@ -2,11 +2,25 @@
 
 use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
+
+/// Type and shape of `operand`, which has to be of the tape's [`Tape::float`] type and have elements.
+pub(in crate::ops) fn float(tape: &Tape, what: &str, operand: ValueId) -> Result<(DType, Shape)> {
+    let (value, wanted) = (tape.value(operand), tape.float());
+    if value.dtype != wanted {
+        let message = format!("{what} takes {wanted} values, not {} of {}", value.name, value.dtype);
+        return Err(Error::request(message).help("activations are brought there by Tape::cast"));
+    }
+    let shape = tape.shape(operand);
+    if shape.count() == 0 {
+        return Err(Error::request(format!("{what} of shape {shape}: there are no elements")));
+    }
+    Ok((value.dtype, shape))
+}
 
 /// Refuses operands of `what` that are not of the tape's [`Tape::float`] type.
 pub(in crate::ops) fn floats(tape: &Tape, what: &str, operands: &[ValueId]) -> Result<()> {
-    operands.iter().try_for_each(|id| of_type(tape, what, *id, tape.float()))
+    operands.iter().try_for_each(|operand| float(tape, what, *operand).map(drop))
 }
 
 /// Refuses an operand of `what` that has another type.
@@ -16,6 +30,15 @@ pub(in crate::ops) fn of_type(tape: &Tape, what: &str, operand: ValueId, dtype: 
         return Ok(());
     }
     Err(Error::request(format!("{what} takes {} as {dtype}, not as {}", value.name, value.dtype)))
+}
+
+/// The shape of a batch of images `[N, H, W, C]`.
+pub(in crate::ops) fn images(tape: &Tape, what: &str, operand: ValueId) -> Result<Shape> {
+    let shape = tape.shape(operand);
+    if shape.rank() != 4 || shape.count() == 0 {
+        return Err(Error::request(format!("{what} needs images [N, H, W, C], got {shape}")));
+    }
+    Ok(shape)
 }
 
 /// Refuses an operand of `what` without the layout's extents: `Some` has to be met, `None` may be anything but zero.

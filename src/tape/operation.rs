@@ -7,6 +7,9 @@ use super::{Frame, Launcher, Node, Tape, ValueId};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
 
+/// The gradient of a value, of its shape; `None`: nothing flows there.
+pub type Gradient = Option<ValueId>;
+
 /// Types and shapes of a node's inputs and outputs.
 #[derive(Clone, Debug)]
 pub struct Signature {
@@ -65,18 +68,12 @@ pub trait Operation: Debug + Send + Sync {
         None
     }
 
-    /// Records the gradients of the inputs on `tape`, given those of the outputs (`None`: nothing flows there).
+    /// Records the gradients of the inputs on `tape`, given those of the outputs.
     /// `wanted` says for which inputs; the answer has one entry per input.
     ///
     /// # Errors
     /// If the operation cannot be differentiated.
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let _ = (tape, node, upstream, wanted);
         Err(Error::failed(format!("{} has no gradient", self.name())))
     }

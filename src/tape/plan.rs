@@ -1,4 +1,4 @@
-//! From a recorded tape to a schedule with a place for every value: what is left out (`needed`), which node waits for
+//! From a recorded tape to a schedule with a place for every value: what is left out (`needed.rs`), which node waits for
 //! which (`order.rs`), what lies where (`place.rs`), and on a GPU which kernels do it (`program.rs`).
 
 use std::marker::PhantomData;
@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::frame::{Region, Slot};
+use super::needed::{needed, written};
 use super::order::{Lanes, Order};
 use super::place::Placement;
 use super::program::Program;
@@ -380,35 +381,4 @@ fn countable(tape: &Tape) -> Result<()> {
         ))
         .help("choose a smaller batch_size")),
     }
-}
-
-/// The nodes that lead to something that is kept or written to state.
-fn needed(tape: &Tape) -> Vec<usize> {
-    let mut wanted = vec![false; tape.values.len()];
-    for id in &tape.kept {
-        wanted[tape.root(*id).index()] = true;
-    }
-    let mut alive = vec![false; tape.nodes.len()];
-    for (index, node) in tape.nodes.iter().enumerate().rev() {
-        alive[index] = node.outputs.iter().any(|id| tape.is_state(*id) || wanted[id.index()]);
-        if alive[index] {
-            for id in &node.inputs {
-                wanted[tape.root(*id).index()] = true;
-            }
-        }
-    }
-    (0..tape.nodes.len()).filter(|index| alive[*index]).collect()
-}
-
-/// State that `nodes` write.
-fn written(tape: &Tape, nodes: &[usize]) -> Vec<StateId> {
-    let outputs = nodes.iter().flat_map(|index| &tape.nodes[*index].outputs);
-    let state = outputs.filter_map(|id| match tape.value(tape.root(*id)).home {
-        Home::State(state) => Some(state),
-        _ => None,
-    });
-    let mut written: Vec<StateId> = state.collect();
-    written.sort_unstable();
-    written.dedup();
-    written
 }

@@ -50,17 +50,14 @@ impl Lineup {
     ///
     /// # Errors
     /// For an unknown model, one that cannot take the images, or weights that do not fit.
-    pub fn new(config: &ClassroomConfig, methods: &[MethodConfig], material: &Material) -> Result<Self> {
+    pub fn new(config: &ClassroomConfig, material: &Material) -> Result<Self> {
         let mut mentors = Vec::new();
         for (index, (role, choice)) in config.mentors().into_iter().enumerate() {
             let network = build(material, choice, &role)?;
             let loaded = load(choice, &network, &role)?;
             let (weights, card) = loaded.map_or((None, None), |loaded| (Some(loaded.tensors), loaded.card));
             let (ready, place) = (weights.is_some(), index as u32 + 1);
-            // As the student is taught by that method, where it is.
-            let chosen = |name: &str| methods.iter().find(|method| method.description.name == name).cloned();
-            let taught_by = choice.taught_by.filter(|_| !ready);
-            let taught_by = taught_by.and_then(|name| chosen(name).or_else(|| MethodConfig::standard(name)));
+            let taught_by = choice.taught_by.clone().filter(|_| !ready);
             mentors.push(MentorPlan { role, network, ready, weights, card, taught_by, place });
         }
         let student = build(material, &config.student, "student")?;

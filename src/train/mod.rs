@@ -3,10 +3,13 @@
 pub mod checkpoint;
 pub mod clock;
 mod course;
+pub mod design;
 pub(crate) mod durable;
+pub mod enrolment;
 pub mod evaluation;
 pub mod event;
 pub mod folder;
+pub mod forecast;
 mod graduation;
 pub mod learner;
 pub mod lineup;

@@ -6,7 +6,7 @@ mod cpu;
 mod cuda;
 
 use crate::error::Result;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Debug)]
@@ -35,13 +35,7 @@ impl Operation for Add {
         Some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        _tape: &mut Tape,
-        _node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, _tape: &mut Tape, _: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         Ok(vec![upstream[0], upstream[0]])
     }
 

@@ -12,7 +12,7 @@ pub(super) mod workloads;
 use super::operands;
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -59,13 +59,7 @@ impl Operation for AffineGrid {
         "affine_grid"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let (dtype, shape) = (tape.dtype(node.inputs[0]), tape.shape(node.inputs[0]));
         let back = |upstream| tape.record_one(AffineGridBackward, &[upstream], "d_theta", dtype, shape);
         Ok(vec![upstream[0].map(back)])

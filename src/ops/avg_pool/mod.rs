@@ -10,9 +10,10 @@ mod cuda;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::ops::operands;
 use crate::ops::windows::Windows;
 use crate::simd::Level;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Pooling;
@@ -41,7 +42,7 @@ impl Tape {
         padding: usize,
         count_include_pad: bool,
     ) -> Result<ValueId> {
-        let shape = images(self, x, "avg_pool")?;
+        let shape = operands::images(self, "avg_pool", x)?;
         let (windows, height) = Windows::sliding(shape[1], kernel, stride, padding)?;
         let (_, width) = Windows::sliding(shape[2], kernel, stride, padding)?;
         Ok(self.pool(x, windows, count_include_pad, height, width))
@@ -52,7 +53,7 @@ impl Tape {
     /// # Errors
     /// If `x` is no batch of images or the output has no extent.
     pub fn adaptive_avg_pool(&mut self, x: ValueId, height: usize, width: usize) -> Result<ValueId> {
-        let shape = images(self, x, "adaptive_avg_pool")?;
+        let shape = operands::images(self, "adaptive_avg_pool", x)?;
         if height == 0 || width == 0 {
             return Err(Error::request(format!("adaptive_avg_pool of {shape} to {height} x {width}: nothing is left")));
         }
@@ -67,27 +68,12 @@ impl Tape {
     }
 }
 
-/// The shape of a batch of images.
-pub(in crate::ops) fn images(tape: &Tape, x: ValueId, op: &str) -> Result<Shape> {
-    let shape = tape.shape(x);
-    if shape.rank() != 4 || shape.count() == 0 {
-        return Err(Error::request(format!("{op} needs images [N, H, W, C], got {shape}")));
-    }
-    Ok(shape)
-}
-
 impl Operation for AvgPool {
     fn name(&self) -> &'static str {
         "avg_pool"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let dtype = tape.dtype(node.outputs[0]);
         let gradient = AvgPoolGradient { pooling: self.0, addend: false };
         Ok(vec![upstream[0].map(|upstream| tape.record_one(gradient, &[upstream], "davg_pool", dtype, self.0.input))])

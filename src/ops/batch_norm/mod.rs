@@ -23,7 +23,7 @@ pub(in crate::ops) use partials::partials;
 use crate::error::{Error, Result};
 use crate::ops::parallel::Chunks;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -194,13 +194,7 @@ impl Operation for BatchNorm {
         Some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         Ok(gradient::record(*self, tape, node, upstream[0], wanted))
     }
 

@@ -11,8 +11,8 @@ pub(super) mod workloads;
 
 use self::layout::{Layout, repeated, together};
 use crate::error::{Error, Result};
-use crate::ops::operand::float_operand;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::ops::operands;
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -113,7 +113,7 @@ impl Tape {
     /// # Errors
     /// If `x` does not fit into the shape, or is not of the tape's floating-point type.
     pub fn broadcast(&mut self, x: ValueId, shape: impl Into<Shape>) -> Result<ValueId> {
-        let (whole, (dtype, part)) = (shape.into(), float_operand(self, x, "broadcast")?);
+        let (whole, (dtype, part)) = (shape.into(), operands::float(self, "broadcast", x)?);
         if together(part, whole) != Some(whole) || whole.count() == 0 {
             return Err(misfit(Function::First, part, whole));
         }
@@ -130,8 +130,8 @@ impl Tape {
     }
 
     fn pair(&mut self, function: Function, a: ValueId, b: ValueId) -> Result<ValueId> {
-        let (dtype, first) = float_operand(self, a, function.name())?;
-        let (_, second) = float_operand(self, b, function.name())?;
+        let (dtype, first) = operands::float(self, function.name(), a)?;
+        let (_, second) = operands::float(self, function.name(), b)?;
         let whole = together(first, second).ok_or_else(|| misfit(function, first, second))?;
         let op = Pair { function, layout: Layout::new(first, second, whole), is_whole: first == whole };
         Ok(self.record_one(op, &[a, b], function.name(), dtype, whole))
@@ -159,13 +159,7 @@ impl Operation for Pair {
         self.is_whole.then_some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let Some(upstream) = upstream[0] else { return Ok(vec![None; node.inputs.len()]) };
         let (a, b) = (node.inputs[0], node.inputs[node.inputs.len() - 1]);
         let shapes = [tape.shape(a), tape.shape(b)];

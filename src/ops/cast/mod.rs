@@ -7,7 +7,7 @@ pub(super) mod cases;
 mod cuda;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::DType;
 
 /// As many outputs as inputs, each of its input's shape.
@@ -49,13 +49,7 @@ impl Operation for Cast {
         "cast"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let back = |((input, upstream), wanted): ((&ValueId, &Option<ValueId>), &bool)| {
             let Some(upstream) = upstream.filter(|_| *wanted) else { return Ok(None) };
             let dtype = tape.dtype(*input);

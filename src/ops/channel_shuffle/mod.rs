@@ -7,7 +7,7 @@ mod cuda;
 
 use crate::error::{Error, Result};
 use crate::simd::Level;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +40,7 @@ impl Operation for ChannelShuffle {
         "channel_shuffle"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let groups = tape.shape(node.inputs[0]).channels() / self.groups;
         Ok(vec![upstream[0].map(|upstream| tape.channel_shuffle(upstream, groups)).transpose()?])
     }

@@ -23,7 +23,7 @@ pub use standing::{ClassroomOptions, Mentoring, Ranking, Scope};
 
 use crate::error::{Error, Result};
 use crate::ops::cross_entropy::{check_labels, saved_gradient};
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -99,13 +99,7 @@ impl Operation for Classroom {
         cpu::workspace(shape.rows(), shape.channels(), networks, dtype)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         if wanted[1..].contains(&true) {
             return Err(Error::failed("the mentors of classroom_loss are constants: they have no gradient"));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, clear_columns, copy_columns};
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -124,13 +124,7 @@ impl Operation for Concat {
         (!self.addend).then(|| Arc::new(Self { addend: true, ..self.clone() }) as Arc<dyn Operation>)
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let mut gradients = vec![None; node.inputs.len()];
         if let Some(upstream) = upstream[0] {
             let wanted = (0..node.inputs.len()).filter(|index| wanted[*index]);

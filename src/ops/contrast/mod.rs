@@ -16,7 +16,7 @@ pub(super) mod workloads;
 use super::operands;
 use crate::error::{Error, Result};
 use crate::random::{Philox, Stream};
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -129,13 +129,7 @@ impl Operation for BankProducts {
         "bank_products"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         if wanted[1] {
             return Err(Error::failed("a memory bank has no gradient: detach it"));
         }

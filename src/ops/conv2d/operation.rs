@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Conv2dGeometry, DgradPlan, FpropPlan, WgradPlan, cuda};
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId, Variants};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId, Variants};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -147,13 +147,7 @@ impl Operation for Conv2d {
         self.plan.workspace_len() * float(signature).size()
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let mut gradients = vec![None; node.inputs.len()];
         let Some(upstream) = upstream[0] else { return Ok(gradients) };
         let (x, weight) = (node.inputs[0], node.inputs[1]);
@@ -221,13 +215,7 @@ impl Operation for Conv2dDgrad {
     }
 
     /// With `u` the gradient of `dx`: that of `dy` is the convolution of `u`, that of the weights the correlation of `u` and `dy`.
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let mut gradients = vec![None; node.inputs.len()];
         let Some(upstream) = upstream[0] else { return Ok(gradients) };
         let (dy, weight) = (node.inputs[0], node.inputs[1]);

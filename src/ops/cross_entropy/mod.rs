@@ -10,7 +10,7 @@ mod cuda;
 use crate::error::{Error, Result};
 use crate::ops::{distribution, row_kernels};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -63,13 +63,7 @@ impl Operation for CrossEntropy {
         "cross_entropy"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         saved_gradient(tape, node, upstream, 0)
     }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ops::parallel::{Chunks, Shared};
 use crate::random::{Philox, Stream};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 /// Words of one draw: neighbouring elements share one.
@@ -84,13 +84,7 @@ impl Operation for Dropout {
         Some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         Ok(vec![upstream[0].map(|upstream| self.record(tape, upstream, node.inputs[1], "ddropout")), None])
     }
 

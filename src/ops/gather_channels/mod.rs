@@ -12,7 +12,7 @@ use super::operands;
 use super::parallel::Chunks;
 use crate::error::Result;
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -46,13 +46,7 @@ impl Operation for GatherChannels {
         "gather_channels"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let (dtype, shape) = (tape.dtype(node.inputs[0]), tape.shape(node.inputs[0]));
         let back = |upstream| tape.record_one(GatherChannelsBackward, &[upstream, node.inputs[1]], "d_x", dtype, shape);
         Ok(vec![upstream[0].map(back), None])

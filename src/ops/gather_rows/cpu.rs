@@ -1,12 +1,9 @@
-//! Rows are copied; a gradient is added up by ranges of the table's rows, each of which looks at all indices in order.
+//! Rows are copied, by ranges of indices where they are read and one after the other where they are written.
 
 use rayon::prelude::*;
 
 use crate::ops::parallel::Chunks;
 use crate::simd::Element;
-
-/// Ranges that a table's gradient is cut into.
-const RANGES: usize = 16;
 
 /// `y` (`[.., width]`): the rows of `table` (`[N, width]`).
 pub(super) fn gather<T: Element>(width: usize, table: &[T], indices: &[u32], y: &mut [T]) {
@@ -16,22 +13,6 @@ pub(super) fn gather<T: Element>(width: usize, table: &[T], indices: &[u32], y: 
             match (*index as usize) < table.len() / width {
                 true => y.copy_from_slice(&table[*index as usize * width..][..width]),
                 false => y.fill(T::ZERO),
-            }
-        }
-    });
-}
-
-/// `d_table` (`[N, width]`) from `upstream` (`[.., width]`).
-pub(super) fn gradient<T: Element>(width: usize, upstream: &[T], indices: &[u32], d_table: &mut [T]) {
-    let range = (d_table.len() / width).div_ceil(RANGES);
-    d_table.par_chunks_mut(range * width).enumerate().for_each(|(task, d_table)| {
-        d_table.fill(T::ZERO);
-        let first = task * range;
-        for (upstream, index) in upstream.chunks_exact(width).zip(indices) {
-            let row = (*index as usize).checked_sub(first).filter(|row| *row < d_table.len() / width);
-            if let Some(row) = row {
-                let to = &mut d_table[row * width..][..width];
-                to.iter_mut().zip(upstream).for_each(|(to, upstream)| *to += *upstream);
             }
         }
     });

@@ -3,7 +3,7 @@
 use crate::ops::packs::{common_lanes, lanes, launch};
 use crate::tape::Launcher;
 
-/// Columns of a block of the gradient and of scatter, a thread each.
+/// Columns of a block of scatter, a thread each.
 const COLUMNS: usize = 128;
 
 pub(super) fn gather(launcher: &mut Launcher<'_>) {
@@ -13,14 +13,6 @@ pub(super) fn gather(launcher: &mut Launcher<'_>) {
     let mut arguments = vec![launcher.input(0), launcher.input(1), launcher.output(0)];
     arguments.extend([table[0], packs, lanes, threads].map(Into::into));
     launch(launcher, "gather_rows_f32".to_string(), threads, arguments);
-}
-
-pub(super) fn gradient(launcher: &mut Launcher<'_>) {
-    let (table, count) = (launcher.output_shape(0), launcher.input_shape(1).count());
-    let mut arguments = vec![launcher.input(0), launcher.input(1), launcher.output(0)];
-    arguments.extend([table[1], count].map(Into::into));
-    let grid = [table[0], table[1].div_ceil(COLUMNS), 1];
-    launcher.launch("gather_rows_gradient_f32", grid, COLUMNS as u32, arguments);
 }
 
 pub(super) fn scatter(launcher: &mut Launcher<'_>) {

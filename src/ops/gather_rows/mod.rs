@@ -1,8 +1,7 @@
 //! Rows of a table by their numbers: `y[i] = table[indices[i]]`, and writing rows back: `table[indices[i]] = rows[i]`, how a
 //! memory bank is read and updated.
 //!
-//! The gradient of the table adds the upstream rows of every index to its row, in the order of the indices. An index that is
-//! no row reads zeros and writes nowhere.
+//! A table is a constant: it has no gradient. An index that is no row reads zeros and writes nowhere.
 
 pub(super) mod cases;
 mod cpu;
@@ -10,23 +9,19 @@ mod cuda;
 pub(super) mod workloads;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::ops::operands;
+use crate::tape::{Frame, Launcher, Operation, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
 #[derive(Debug)]
 struct GatherRows;
 
-/// Inputs: upstream, indices.
-#[derive(Debug)]
-struct GatherRowsGradient;
-
 #[derive(Debug)]
 struct ScatterRows;
 
 impl Tape {
-    /// The rows of `table` (`[N, D]`) that `indices` (u32, up to three axes) names: `[.., D]`. Its gradient reads every index
-    /// once for each row of the table: meant for tables of some thousand rows; memory banks have none.
+    /// The rows of `table` (`[N, D]`) that `indices` (u32, up to three axes) names: `[.., D]`, without a gradient.
     ///
     /// # Errors
     /// If shapes or types are others.
@@ -60,33 +55,22 @@ impl Tape {
     }
 
     fn check_rows(&self, op: &str, table: ValueId, indices: ValueId) -> Result<()> {
-        let (shape, which) = (self.shape(table), self.shape(indices));
-        let types = matches!(self.dtype(table), DType::F32 | DType::F64) && self.dtype(indices) == DType::U32;
-        if !types || shape.rank() != 2 || which.rank() > 3 || shape.count() == 0 || which.count() == 0 {
-            let (table, indices) = (self.dtype(table), self.dtype(indices));
-            return Err(Error::request(format!("{op} takes no table {table} {shape} with indices {indices} {which}"))
-                .help("expected a table [N, D] of float32 or float64 and indices u32 of at most three axes"));
-        }
-        Ok(())
+        operands::floats(self, op, &[table])?;
+        operands::shaped(self, op, table, "a table [N, D]", &[None; 2])?;
+        operands::of_type(self, op, indices, DType::U32)?;
+        operands::shaped(
+            self,
+            op,
+            indices,
+            "indices of at most three axes",
+            &vec![None; self.shape(indices).rank().min(3)],
+        )
     }
 }
 
 impl Operation for GatherRows {
     fn name(&self) -> &'static str {
         "gather_rows"
-    }
-
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
-        let (Some(upstream), true) = (upstream[0], wanted[0]) else { return Ok(vec![None; 2]) };
-        let (dtype, shape) = (tape.dtype(upstream), tape.shape(node.inputs[0]));
-        let made = tape.record_one(GatherRowsGradient, &[upstream, node.inputs[1]], "d_table", dtype, shape);
-        Ok(vec![Some(made), None])
     }
 
     fn run(&self, frame: &Frame<'_>) {
@@ -98,24 +82,6 @@ impl Operation for GatherRows {
 
     fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
         cuda::gather(launcher);
-        Ok(())
-    }
-}
-
-impl Operation for GatherRowsGradient {
-    fn name(&self) -> &'static str {
-        "gather_rows gradient"
-    }
-
-    fn run(&self, frame: &Frame<'_>) {
-        with_float!(frame.output_dtype(0), T => {
-            let width = frame.output_shape(0).channels();
-            cpu::gradient(width, frame.input::<T>(0), frame.input::<u32>(1), frame.output::<T>(0));
-        });
-    }
-
-    fn launch(&self, launcher: &mut Launcher<'_>) -> Result<()> {
-        cuda::gradient(launcher);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Memory banks as methods record them.
 
 use crate::ops::case::{Case, Storage};
-use crate::ops::workloads::{keep_gradients, workload};
+use crate::ops::workloads::workload;
 
 pub(in crate::ops) fn workloads(batch: usize) -> Vec<Case> {
     vec![workload("gather_rows, scatter_rows: a bank of 500 rows of 128", Storage::F32, move |probe| {
@@ -10,7 +10,7 @@ pub(in crate::ops) fn workloads(batch: usize) -> Vec<Case> {
         let own = probe.integers("own", [batch], (0..batch).map(|at| (at * 61 % 500) as u32).collect());
         let rows = probe.float("rows", [batch, 128]);
         let read = probe.tape.gather_rows(table, which)?;
-        keep_gradients(probe, read, &[table])?;
+        probe.tape.keep(read);
         probe.tape.scatter_rows(own, rows, table)
     })]
 }

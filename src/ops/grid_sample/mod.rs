@@ -16,7 +16,7 @@ pub(super) mod workloads;
 
 use super::operands;
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -56,13 +56,7 @@ impl Operation for GridSample {
         "grid_sample"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let [x, grid] = [node.inputs[0], node.inputs[1]];
         let (dtype, [of_x, of_grid]) = (tape.float(), [x, grid].map(|id| tape.shape(id)));
         let Some(upstream) = upstream[0] else { return Ok(vec![None, None]) };

@@ -13,7 +13,7 @@ use crate::ops::distribution;
 use crate::ops::row_kernels;
 use crate::ops::softmax::check_temperature;
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -75,13 +75,7 @@ impl Operation for KlDivergence {
         shape.channels() * dtype.size()
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         if wanted[1] {
             return Err(Error::failed("a mentor of kl_divergence is a constant: it has no gradient"));
         }

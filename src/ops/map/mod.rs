@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use self::function::{Source, Visit};
 use crate::error::Result;
-use crate::ops::operand::float_operand;
+use crate::ops::operands;
 use crate::ops::parallel::{Chunks, Shared};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 pub use self::function::Function;
@@ -36,7 +36,7 @@ impl Tape {
     /// # Errors
     /// If `x` is not of the tape's floating-point type, or empty.
     pub fn map(&mut self, x: ValueId, function: Function) -> Result<ValueId> {
-        let (dtype, shape) = float_operand(self, x, function.name())?;
+        let (dtype, shape) = operands::float(self, function.name(), x)?;
         Ok(self.record_one(Map(function), &[x], function.name(), dtype, shape))
     }
 
@@ -155,13 +155,7 @@ impl Operation for Map {
         Some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let Some(upstream) = upstream[0] else { return Ok(vec![None]) };
         let source = match self.0.source() {
             Source::X => node.inputs[0],

@@ -9,10 +9,11 @@ mod cuda;
 mod product;
 pub(super) mod workloads;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::ops::operands;
 use crate::simd::Level;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
-use crate::tensor::{DType, Shape};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tensor::Shape;
 use crate::with_float;
 use product::Product;
 
@@ -36,20 +37,14 @@ impl Tape {
     /// a single matrix that every product of the batch shares. `transposed` says which factors' last two axes are swapped.
     ///
     /// # Errors
-    /// If the shapes do not fit, or the types are not one of float32 and float64.
+    /// If the shapes do not fit, or the factors are not of the tape's floating-point type.
     pub fn matmul(&mut self, a: ValueId, b: ValueId, transposed: Transposed) -> Result<ValueId> {
         self.product(a, b, transposed, false)
     }
 
     /// As [`Tape::matmul`]; with `summed` the products of the batch are added up to one `[M, N]`.
     fn product(&mut self, a: ValueId, b: ValueId, transposed: Transposed, summed: bool) -> Result<ValueId> {
-        let dtype = self.dtype(a);
-        if !matches!(dtype, DType::F32 | DType::F64) || self.dtype(b) != dtype {
-            let message =
-                format!("matmul takes two factors of float32 or of float64, not {dtype} and {}", self.dtype(b));
-            return Err(Error::request(message).help("activations in bf16 are cast to the tape's float first"));
-        }
-        let (left, right) = (self.shape(a), self.shape(b));
+        let ((dtype, left), (_, right)) = (operands::float(self, "matmul", a)?, operands::float(self, "matmul", b)?);
         let product = Product::new(left, right, transposed, summed)?;
         let (rows, columns) = (product.rows, product.columns);
         // Where a batch lies in memory as one matrix it is one: its rows follow one another, or its summands.
@@ -83,13 +78,7 @@ impl Operation for Matmul {
         cpu::workspace_len(&self.product) * signature.outputs[0].0.size()
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], wanted: &[bool]) -> Result<Vec<Gradient>> {
         let Some(dy) = upstream[0] else { return Ok(vec![None; 2]) };
         let (a, b) = (node.inputs[0], node.inputs[1]);
         let Transposed { a: turned_a, b: turned_b } = self.transposed;

@@ -5,6 +5,7 @@ use crate::ops::testing::{assert_close, normal, on_threads};
 use crate::simd::Element;
 use crate::tape::StateLayout;
 use crate::tape::check::check_gradients;
+use crate::tensor::DType;
 
 /// The shapes of both factors of `groups` products: `shared` says which factor is one matrix.
 fn shapes(groups: usize, shared: [bool; 2], [m, n, k]: [usize; 3], transposed: Transposed) -> [Shape; 2] {

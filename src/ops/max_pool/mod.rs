@@ -6,10 +6,10 @@ mod cpu;
 mod cuda;
 
 use crate::error::Result;
-use crate::ops::avg_pool::images;
+use crate::ops::operands;
 use crate::ops::windows::Windows;
 use crate::simd::Level;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Pooling;
@@ -29,7 +29,7 @@ impl Tape {
     /// # Errors
     /// If `x` is no batch of images, the window does not fit, or the padding is more than half of it.
     pub fn max_pool(&mut self, x: ValueId, kernel: usize, stride: usize, padding: usize) -> Result<ValueId> {
-        let (dtype, shape) = (self.dtype(x), images(self, x, "max_pool")?);
+        let (dtype, shape) = (self.dtype(x), operands::images(self, "max_pool", x)?);
         let (windows, height) = Windows::sliding(shape[1], kernel, stride, padding)?;
         let (_, width) = Windows::sliding(shape[2], kernel, stride, padding)?;
         let output = Shape::from([shape[0], height, width, shape[3]]);
@@ -43,13 +43,7 @@ impl Operation for MaxPool {
         "max_pool"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let (x, y) = (node.inputs[0], node.outputs[0]);
         let dtype = tape.dtype(x);
         Ok(vec![upstream[0].map(|upstream| {

@@ -8,11 +8,11 @@ pub(super) mod workloads;
 use std::cmp::Ordering;
 
 use crate::error::Result;
-use crate::ops::operand::float_operand;
+use crate::ops::operands;
 use crate::ops::parallel::{Chunks, Shared};
 use crate::ops::reduce::view::{View, check_axis, without};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Tape {
     /// # Errors
     /// If there is no such axis, or `x` is not of the tape's floating-point type.
     pub fn median(&mut self, x: ValueId, axis: usize) -> Result<ValueId> {
-        let (dtype, shape) = float_operand(self, x, "median")?;
+        let (dtype, shape) = operands::float(self, "median", x)?;
         check_axis("median", shape, axis)?;
         let left = without(shape, axis..=axis);
         Ok(self.record_one(Median(View::new(shape, axis..=axis)), &[x], "median", dtype, left))
@@ -60,13 +60,7 @@ impl Operation for Median {
         shape.count() * dtype.size()
     }
 
-    fn gradient(
-        &self,
-        _tape: &mut Tape,
-        _node: &Node,
-        _upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, _tape: &mut Tape, _: &Node, _upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         Ok(vec![None])
     }
 

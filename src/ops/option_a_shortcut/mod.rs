@@ -7,9 +7,9 @@ mod cpu;
 mod cuda;
 
 use crate::error::{Error, Result};
-use crate::ops::avg_pool::images;
+use crate::ops::operands;
 use crate::simd::Level;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 use cpu::Geometry;
@@ -27,7 +27,7 @@ impl Tape {
     /// # Errors
     /// If `x` is no batch of images, the stride is zero, or the channels to be added are no even number.
     pub fn option_a_shortcut(&mut self, x: ValueId, channels: usize, stride: usize) -> Result<ValueId> {
-        let (dtype, input) = (self.dtype(x), images(self, x, "option_a_shortcut")?);
+        let (dtype, input) = (self.dtype(x), operands::images(self, "option_a_shortcut", x)?);
         let added = channels.checked_sub(input[3]).filter(|added| added.is_multiple_of(2));
         let (Some(added), true) = (added, stride > 0) else {
             return Err(Error::request(format!(
@@ -46,13 +46,7 @@ impl Operation for OptionAShortcut {
         "option_a_shortcut"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let dtype = tape.dtype(node.outputs[0]);
         let op = OptionAShortcutGradient(self.0);
         Ok(vec![upstream[0].map(|upstream| tape.record_one(op, &[upstream], "dshortcut", dtype, self.0.input))])

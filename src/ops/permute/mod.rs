@@ -7,8 +7,9 @@ mod cuda;
 pub(super) mod workloads;
 
 use crate::error::{Error, Result};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
-use crate::tensor::{DType, Shape};
+use crate::ops::operands;
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
+use crate::tensor::Shape;
 use crate::with_float;
 
 #[derive(Clone, Debug)]
@@ -60,17 +61,13 @@ impl Tape {
     /// `x` with its axes reordered: axis `i` of the result is axis `axes[i]` of `x`.
     ///
     /// # Errors
-    /// If `axes` does not name every axis of `x` once, or `x` is not of float32 or float64.
+    /// If `axes` does not name every axis of `x` once, or `x` is not of the tape's floating-point type.
     pub fn permute(&mut self, x: ValueId, axes: &[usize]) -> Result<ValueId> {
-        let (dtype, shape) = (self.dtype(x), self.shape(x));
+        let (dtype, shape) = operands::float(self, "permute", x)?;
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         if !sorted.iter().copied().eq(0..shape.rank()) {
             return Err(Error::request(format!("permute: {axes:?} does not name each axis of {shape} once")));
-        }
-        if !matches!(dtype, DType::F32 | DType::F64) {
-            return Err(Error::request(format!("permute takes float32 or float64, not {dtype}"))
-                .help("activations in bf16 are cast to the tape's float first"));
         }
         let extents: Vec<usize> = axes.iter().map(|axis| shape[*axis]).collect();
         let walk = Walk::new(shape, axes);
@@ -87,13 +84,7 @@ impl Operation for Permute {
         "permute"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        _node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, _: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let mut back = vec![0; self.axes.len()];
         self.axes.iter().enumerate().for_each(|(to, from)| back[*from] = to);
         Ok(vec![upstream[0].map(|upstream| tape.permute(upstream, &back)).transpose()?])

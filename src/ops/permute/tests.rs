@@ -4,6 +4,7 @@ use super::*;
 use crate::ops::testing::{normal, on_threads, run_tape};
 use crate::tape::StateLayout;
 use crate::tape::check::check_gradients;
+use crate::tensor::DType;
 
 /// All orders of `count` axes.
 fn orders(count: usize) -> Vec<Vec<usize>> {

@@ -11,9 +11,9 @@ pub(super) mod workloads;
 
 use self::view::{View, check_axis, runs, without};
 use crate::error::Result;
-use crate::ops::operand::float_operand;
+use crate::ops::operands;
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Signature, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Signature, Tape, ValueId};
 use crate::tensor::{DType, Shape};
 use crate::with_float;
 
@@ -75,7 +75,7 @@ impl Tape {
     /// # Errors
     /// As [`Tape::sum`].
     pub fn max(&mut self, x: ValueId, axis: usize) -> Result<ValueId> {
-        let (dtype, shape) = float_operand(self, x, "max")?;
+        let (dtype, shape) = operands::float(self, "max", x)?;
         check_axis("max", shape, axis)?;
         let left = without(shape, axis..=axis);
         let op = Max(View::new(shape, axis..=axis));
@@ -84,7 +84,7 @@ impl Tape {
 
     fn record_sum(&mut self, x: ValueId, axes: &[usize], is_mean: bool) -> Result<ValueId> {
         let name = if is_mean { "mean" } else { "sum" };
-        let (dtype, shape) = float_operand(self, x, name)?;
+        let (dtype, shape) = operands::float(self, name, x)?;
         axes.iter().try_for_each(|axis| check_axis(name, shape, *axis))?;
         let (mut x, mut shape) = (x, shape);
         for run in runs(shape, axes) {
@@ -106,13 +106,7 @@ impl Operation for Sum {
         cpu::partials(self.view) * signature.outputs[0].0.size()
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let Some(upstream) = upstream[0] else { return Ok(vec![None]) };
         let scaled = if self.factor == 1.0 { upstream } else { tape.scale(upstream, self.factor) };
         let whole = tape.shape(node.inputs[0]);
@@ -141,13 +135,7 @@ impl Operation for Max {
         "max"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let (x, places) = (node.inputs[0], node.outputs[1]);
         let (dtype, shape): (DType, Shape) = (tape.dtype(x), tape.shape(x));
         let gradient = |upstream| tape.record_one(MaxGradient(self.0), &[upstream, places], "dmax", dtype, shape);

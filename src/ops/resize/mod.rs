@@ -11,9 +11,9 @@ mod cuda;
 pub(super) mod workloads;
 
 use crate::error::{Error, Result};
-use crate::ops::avg_pool::images;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
-use crate::tensor::{DType, Shape};
+use crate::ops::operands;
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
+use crate::tensor::Shape;
 use crate::with_float;
 use axis::Axis;
 
@@ -49,7 +49,7 @@ impl Tape {
     /// `x` (`[N, H, W, C]`) at `height` by `width`: every pixel is the one of `x` that it lies in.
     ///
     /// # Errors
-    /// If `x` is no batch of images of float32 or float64, or the result has no extent.
+    /// If `x` is no batch of images of the tape's floating-point type, or the result has no extent.
     pub fn resize_nearest(&mut self, x: ValueId, height: usize, width: usize) -> Result<ValueId> {
         self.resize(x, height, width, Mode::Nearest)
     }
@@ -63,11 +63,8 @@ impl Tape {
     }
 
     fn resize(&mut self, x: ValueId, height: usize, width: usize, mode: Mode) -> Result<ValueId> {
-        let (dtype, input) = (self.dtype(x), images(self, x, "resize")?);
-        if !matches!(dtype, DType::F32 | DType::F64) {
-            return Err(Error::request(format!("resize takes float32 or float64, not {dtype}"))
-                .help("activations in bf16 are cast to the tape's float first"));
-        }
+        let (dtype, _) = operands::float(self, "resize", x)?;
+        let input = operands::images(self, "resize", x)?;
         let output = Shape::from([input[0], height, width, input[3]]);
         let extents = [height, width, input[1], input[2]];
         if extents.iter().any(|extent| !(1..LARGEST).contains(extent)) || u32::try_from(output.count()).is_err() {
@@ -85,13 +82,7 @@ impl Operation for Resize {
         "resize"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        _node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, _: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let Some(upstream) = upstream[0] else { return Ok(vec![None]) };
         let dtype = tape.dtype(upstream);
         Ok(vec![Some(tape.record_one(ResizeGradient(*self), &[upstream], "d_resized", dtype, self.input))])

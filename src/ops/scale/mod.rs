@@ -5,7 +5,7 @@ mod cuda;
 
 use crate::error::{Error, Result};
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::tensor::Shape;
 use crate::with_float;
 
@@ -78,13 +78,7 @@ impl Operation for Scale {
         Some((0, 0))
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        _node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, _: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         Ok(vec![upstream[0].map(|upstream| tape.scale(upstream, self.factor))])
     }
 

@@ -10,7 +10,7 @@ mod cuda;
 use crate::error::{Error, Result};
 use crate::ops::distribution;
 use crate::simd::Element;
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,13 +69,7 @@ impl Operation for Softmax {
         "softmax"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let backward = SoftmaxBackward { form: self.form, temperature: self.temperature };
         Ok(vec![upstream[0].map(|upstream| {
             let (dtype, shape) = (tape.dtype(upstream), tape.shape(upstream));

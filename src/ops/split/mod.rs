@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ops::columns::{Columns, copy_columns};
 use crate::ops::concat::with_channels;
 use crate::simd::{Element, Level};
-use crate::tape::{Frame, Launcher, Node, Operation, Tape, ValueId};
+use crate::tape::{Frame, Gradient, Launcher, Node, Operation, Tape, ValueId};
 use crate::with_float;
 
 /// One output per first channel.
@@ -82,13 +82,7 @@ impl Operation for Split {
         "split"
     }
 
-    fn gradient(
-        &self,
-        tape: &mut Tape,
-        node: &Node,
-        upstream: &[Option<ValueId>],
-        _wanted: &[bool],
-    ) -> Result<Vec<Option<ValueId>>> {
+    fn gradient(&self, tape: &mut Tape, node: &Node, upstream: &[Gradient], _: &[bool]) -> Result<Vec<Gradient>> {
         let placed: Vec<(usize, ValueId)> =
             self.starts.iter().zip(upstream).filter_map(|(start, id)| id.map(|id| (*start, id))).collect();
         let channels = tape.shape(node.inputs[0]).channels();
