@@ -29,7 +29,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::nn::{Distribution, Network, Rule};
-use crate::tape::{Tape, ValueId};
+use crate::tape::Tape;
 
 /// What this method says about itself.
 pub const DESCRIPTION: MethodDescription = MethodDescription {
