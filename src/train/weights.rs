@@ -220,7 +220,7 @@ fn compare(
     if differences.is_empty() {
         return Ok(());
     }
-    let of = card.map(|card| format!(" (trained as {})", card.model)).unwrap_or_default();
+    let of = card.map(|card| format!(" (trained as {}, by {})", card.model, card.trained.method)).unwrap_or_default();
     let mut message = format!("the weights in {}{of} do not fit the model:", path.display());
     for difference in differences.iter().take(LISTED) {
         let _ = match difference {
