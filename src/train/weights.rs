@@ -141,13 +141,7 @@ pub fn load(path: &Path, expected: &[(&str, &[usize])]) -> Result<Loaded> {
     let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
     let file = parse(path, &bytes)?;
     let card = read_card(path, &bytes)?;
-    let mut found: BTreeMap<String, TensorView> = file.iter().map(|(name, view)| (name.to_string(), view)).collect();
-    for wrapper in WRAPPERS {
-        if !found.is_empty() && found.keys().all(|name| name.starts_with(wrapper)) {
-            found = found.into_iter().map(|(name, view)| (name[wrapper.len()..].to_string(), view)).collect();
-        }
-    }
-    found.retain(|name, _| name.rsplit('.').next() != Some(IGNORED));
+    let found = named(&file);
     compare(path, &found, expected, card.as_ref())?;
     let mut tensors = BTreeMap::new();
     for (name, _) in expected {
@@ -156,6 +150,28 @@ pub fn load(path: &Path, expected: &[(&str, &[usize])]) -> Result<Loaded> {
         tensors.insert(name.to_string(), elements);
     }
     Ok(Loaded { tensors, card })
+}
+
+/// Names and shapes of the tensors in the safetensors file at `path`, as [`load`] would call them.
+///
+/// # Errors
+/// The file cannot be read or is damaged.
+pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+    let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
+    let file = parse(path, &bytes)?;
+    Ok(named(&file).into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect())
+}
+
+/// The tensors by name, without a wrapper's prefix and without what is ignored.
+fn named<'a>(file: &'a SafeTensors) -> BTreeMap<String, TensorView<'a>> {
+    let mut found: BTreeMap<String, TensorView> = file.iter().map(|(name, view)| (name.to_string(), view)).collect();
+    for wrapper in WRAPPERS {
+        if !found.is_empty() && found.keys().all(|name| name.starts_with(wrapper)) {
+            found = found.into_iter().map(|(name, view)| (name[wrapper.len()..].to_string(), view)).collect();
+        }
+    }
+    found.retain(|name, _| name.rsplit('.').next() != Some(IGNORED));
+    found
 }
 
 /// One way in which a file does not fit.
