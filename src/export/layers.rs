@@ -208,7 +208,8 @@ impl Writer<'_> {
         let mut made = self.map(input);
         if stride > 1 {
             let step = stride as i64;
-            let bounds = [("start", [0, 0]), ("end", [height as i64, width as i64]), ("axes", [2, 3]), ("step", [step; 2])];
+            let bounds =
+                [("start", [0, 0]), ("end", [height as i64, width as i64]), ("axes", [2, 3]), ("step", [step; 2])];
             let bounds = bounds.map(|(what, numbers)| self.graph.whole_numbers(&format!("{name}/{what}"), &numbers));
             let read: Vec<String> = std::iter::once(made).chain(bounds).collect();
             made = self.graph.node(&format!("{name}/pixels"), "Slice", &read, vec![], &[channels, rows, columns]);

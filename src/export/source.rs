@@ -69,10 +69,7 @@ fn check(card: &ModelCard) -> Result<(), String> {
 
 /// The net with as many classes as the last layer with weights has outputs in the file, and as many channels as the first
 /// convolution reads. What the file does not hold stays as it is guessed here, and is missed when the weights are loaded.
-fn sized_by(
-    shapes: &BTreeMap<String, Vec<usize>>,
-    build: impl Fn(usize, usize) -> Result<Network>,
-) -> Result<Network> {
+fn sized_by(shapes: &BTreeMap<String, Vec<usize>>, build: impl Fn(usize, usize) -> Result<Network>) -> Result<Network> {
     let (mut classes, mut channels) = (10, 3);
     let network = build(classes, channels)?;
     let weight = |node: usize| shapes.get(&format!("{}.weight", network.nodes[node].name));

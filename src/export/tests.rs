@@ -249,7 +249,8 @@ layers = [
     // Height 16 over 3 rows: the means of rows 0 to 5, 5 to 10 and 10 to 15.
     let rows = attribute(node(&model, "adaptive_avg_pool_4/rows"), "value").t.clone().unwrap();
     let rows: Vec<f32> = rows.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let sixth = |range: std::ops::Range<usize>| (0..16).map(move |row| if range.contains(&row) { 1.0 / 6.0 } else { 0.0 });
+    let sixth =
+        |range: std::ops::Range<usize>| (0..16).map(move |row| if range.contains(&row) { 1.0 / 6.0 } else { 0.0 });
     assert_eq!(rows, [0..6, 5..11, 10..16].into_iter().flat_map(sixth).collect::<Vec<f32>>());
     assert_eq!(node(&model, "one").input[0], "adaptive_avg_pool_4/flat");
     assert_eq!((node(&model, "norm").input[0].as_str(), node(&model, "relu_9").input[0].as_str()), ("one", "norm"));
@@ -297,7 +298,8 @@ fn the_card_goes_along_and_normalises() {
 fn sizes_come_from_the_card_or_from_the_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let (carded, bare) = (folder.path().join("carded.safetensors"), folder.path().join("bare.safetensors"));
-    for (name, classes, channels) in [("resnet8", 7, 1), ("MobileNetV2", 21, 4), ("vgg8", 3, 3), ("amtml_mynet", 2, 2)] {
+    for (name, classes, channels) in [("resnet8", 7, 1), ("MobileNetV2", 21, 4), ("vgg8", 3, 3), ("amtml_mynet", 2, 2)]
+    {
         let network = build(name, classes, channels, 28, 28).unwrap();
         let parameters = network.parameters();
         let tensors = tensors(&parameters);
@@ -311,7 +313,9 @@ fn sizes_come_from_the_card_or_from_the_shapes() {
         // As a net in DataParallel is saved.
         let wrapped = file.tensors().into_iter().map(|(name, view)| (format!("module.{name}"), view));
         std::fs::write(&bare, safetensors::serialize(wrapped, None).unwrap()).unwrap();
-        for (path, resolution, side) in [(&carded, None, 28), (&carded, Some(36), 36), (&bare, None, 32), (&bare, Some(28), 28)] {
+        for (path, resolution, side) in
+            [(&carded, None, 28), (&carded, Some(36), 36), (&bare, None, 32), (&bare, Some(28), 28)]
+        {
             let source = Source::read(name, path, resolution).unwrap();
             let Network { classes: found, in_channels, height, width, .. } = source.network;
             assert_eq!([found, in_channels, height, width], [classes, channels, side, side], "{name} {path:?}");
