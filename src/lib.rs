@@ -2,7 +2,7 @@
 //!
 //! One training step of the whole classroom is recorded once on a tape, planned once into one arena, and replayed for
 //! every batch. `ARCHITECTURE.md` walks through the rooms; imports run one way:
-//! cli → bench → train, report → distill → nn → tape → ops → simd, tensor.
+//! cli → bench, export → train, report → distill → nn → tape → ops → simd, tensor.
 
 pub mod bench;
 pub mod cli;
@@ -11,6 +11,7 @@ pub mod data;
 pub mod distill;
 pub mod doctor;
 pub mod error;
+pub mod export;
 pub mod gpu;
 pub mod host;
 pub mod nn;

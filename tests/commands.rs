@@ -1,4 +1,4 @@
-//! `eval` and `report`: what they say about the weights and the folder that a run left.
+//! `eval`, `export` and `report`: what they make of the weights and the folder that a run left.
 
 use std::fs;
 use std::path::Path;
@@ -160,15 +160,20 @@ fn the_document_says_what_was_measured_and_how() {
     assert_eq!(document["normalisation"], serde_json::json!({ "from": "weights", "mean": [0.25], "std": [0.5] }));
 }
 
+/// Writes the teacher's weights to `file` without their card, as PyTorch leaves them.
+fn write_bare(file: &Path) {
+    let bytes = fs::read(trained().join("out/models/teacher.safetensors")).unwrap();
+    let weights = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    fs::write(file, safetensors::serialize(weights.tensors(), None).unwrap()).unwrap();
+}
+
 /// A file without a card, as PyTorch leaves it, is normalised as the data says.
 #[test]
 fn weights_of_other_programs_are_normalised_as_the_data() {
     let trained = trained();
-    let bytes = fs::read(trained.join("out/models/teacher.safetensors")).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bare = folder.path().join("bare.safetensors");
-    fs::write(&bare, safetensors::serialize(file.tensors(), None).unwrap()).unwrap();
+    write_bare(&bare);
     let weights = bare.to_str().unwrap();
     let arguments = ["eval", "--model", "tiny.toml", "--weights", weights, "--data", "data"];
     let document: Value = serde_json::from_str(&succeeds(trained, &[&arguments[..], &["--json"]].concat())).unwrap();
@@ -199,6 +204,76 @@ fn requests_that_do_not_fit_are_explained() {
     check("resnet9", teacher, "data", &[], &["no model is called `resnet9`"]);
     check("tiny.toml", teacher, "data", &["--batch", "0"], &["--batch"]);
     check("tiny.toml", teacher, "data", &["--device", "cuda:77"], &["GPU"]);
+}
+
+/// Whether `bytes` hold `text`.
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// What is in such a file is tested where it is made; here that it is the weights asked for, as asked for, and whole.
+#[test]
+fn trained_models_are_exported() {
+    let trained = trained();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let export = |weights: &str, out: &str, more: &[&str]| {
+        let arguments = ["export", "--model", "tiny.toml", "--weights", weights, "-o", out];
+        assert_eq!(succeeds(trained, &[&arguments[..], more].concat()), format!("model: {out}\n"));
+        fs::read(out).unwrap()
+    };
+    let (teacher, out) = ("out/models/teacher.safetensors", path("model.onnx"));
+    let bytes = export(teacher, &out, &[]);
+    assert_eq!(export("out", &out, &["--role", "teacher"]), bytes, "the same model, the same bytes, and replaced");
+    let weights = fs::read(trained.join(teacher)).unwrap();
+    let weights = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    for (name, tensor) in weights.tensors() {
+        assert!(holds(&bytes, &name), "{name}");
+        assert!(bytes.windows(tensor.data().len()).any(|window| window == tensor.data()), "elements of {name}");
+    }
+    for text in ["images", "logits", "batch", "cross_entropy", "normalised: (pixel / 255 - mean) / std", "[10,10,1]"] {
+        assert!(holds(&bytes, text), "{text}");
+    }
+    let student = export("out", &path("student.onnx"), &["--role", "student-kd-seed2"]);
+    assert_ne!(student, bytes);
+    let normalising = export(teacher, &out, &["--normalise"]);
+    assert!(holds(&normalising, "pixels from 0 to 255") && !holds(&bytes, "pixels from 0 to 255"));
+    assert!(holds(&export(teacher, &out, &["--resolution", "12"]), "[12,12,1]"));
+    // PyTorch's own file: channels and classes by its shapes.
+    write_bare(&folder.path().join("bare.safetensors"));
+    assert!(holds(&export(&path("bare.safetensors"), &out, &[]), "[32,32,1]"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left aside");
+}
+
+#[test]
+fn exports_that_cannot_be_are_explained() {
+    let trained = trained();
+    let folder = tempfile::tempdir().unwrap();
+    let (out, bare) = (folder.path().join("model.onnx"), folder.path().join("bare.safetensors"));
+    write_bare(&bare);
+    fs::write(&out, "what was here before").unwrap();
+    let check = |model: &str, weights: &str, more: &[&str], phrases: &[&str]| {
+        let arguments = ["export", "--model", model, "--weights", weights];
+        let out = ["-o", out.to_str().unwrap()];
+        let out = if more.contains(&"-o") { &[] } else { &out[..] };
+        refused(trained, &[&arguments[..], out, more].concat(), phrases);
+    };
+    let (teacher, bare) = ("out/models/teacher.safetensors", bare.to_str().unwrap());
+    check("tiny.toml", "out", &[], &["--role: student-cross_entropy-seed1, "]);
+    check("tiny.toml", "out", &["--role", "techer"], &["did you mean `teacher`?"]);
+    check("tiny.toml", teacher, &["--role", "teacher"], &["is not a run's folder"]);
+    check("tiny.toml", "none.safetensors", &[], &["cannot read none.safetensors"]);
+    check("tiny.toml", "config.toml", &[], &["config.toml", "not a safetensors file"]);
+    check("resnet9", teacher, &[], &["no model is called `resnet9`"]);
+    check("resnet8", teacher, &[], &["do not fit the model", "trained as tiny"]);
+    check("resnet8", bare, &[], &["do not fit the model", "conv1.weight: missing"]);
+    check("tiny.toml", bare, &["--normalise"], &["do not say how", "without --normalise"]);
+    check("tiny.toml", teacher, &["--resolution", "0"], &["--resolution"]);
+    check("tiny.toml", teacher, &["-o", "no/such/model.onnx"], &["there is no folder no/such"]);
+    check("tiny.toml", teacher, &["-o", "out"], &["is a folder", "model.onnx"]);
+    check("tiny.toml", teacher, &["-o", teacher], &["holds the weights"]);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "what was here before");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left aside");
 }
 
 #[test]

@@ -8,28 +8,22 @@ use serde_json::{Value, json};
 
 use super::output::{plain_table, print, print_json};
 use super::progress::thread_pool;
+use super::trained::Trained;
 use crate::config::DeviceRequest;
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 use crate::train::evaluation::evaluate;
-use crate::train::folder::expect_run;
 use crate::train::material::Material;
 use crate::train::weights::{self, ModelCard};
 
 /// Measure top-1, top-5 and loss of a model with weights on the test split
 #[derive(Clone, Debug, Args)]
 pub struct Arguments {
-    /// A name of the zoo, or a TOML file that describes a model
-    #[arg(long)]
-    pub model: String,
-    /// Weights under PyTorch's names, as safetensors; or the folder of a run, which needs --role
-    #[arg(long, value_name = "FILE|RUN")]
-    pub weights: PathBuf,
-    /// Whose weights of the run's folder: teacher, peer-1, ..., student-METHOD-seedN
-    #[arg(long)]
-    pub role: Option<String>,
+    /// Which model, and whose weights.
+    #[command(flatten)]
+    pub trained: Trained,
     /// A data source's name (embedded, fashion-mnist) or the path of an archive or folder
     #[arg(long, value_name = "SRC")]
     pub data: String,
@@ -75,22 +69,22 @@ struct Measured {
 }
 
 fn measure(arguments: &Arguments, processor: &Processor) -> Result<Measured> {
-    let file = weights_file(&arguments.weights, arguments.role.as_deref())?;
+    let file = arguments.trained.file()?;
     let card = weights::card(&file)?;
     let mut material = Material::open_named(&arguments.data)?;
     if let Some(card) = &card {
         fit(card, &file, &mut material)?;
     }
-    let network = material.network(&arguments.model)?;
+    let network = material.network(&arguments.trained.model)?;
     let parameters = network.parameters();
     let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
     let tensors = weights::load(&file, &expected)?.tensors;
-    let models = vec![(arguments.model.clone(), network, tensors)];
+    let models = vec![(arguments.trained.model.clone(), network, tensors)];
     let counts = evaluate(processor, &material, models, arguments.batch_size as usize)?;
     let Counts { images, loss, top1, top5, .. } = &counts[0];
     let loss = loss / images;
     if !loss.is_finite() {
-        return Err(Error::failed(format!("the loss of {} on {} is {loss}", arguments.model, arguments.data))
+        return Err(Error::failed(format!("the loss of {} on {} is {loss}", arguments.trained.model, arguments.data))
             .help("the weights are finite, so a layer's sum overflows: they are not what this model was trained to"));
     }
     Ok(Measured {
@@ -103,25 +97,6 @@ fn measure(arguments: &Arguments, processor: &Processor) -> Result<Measured> {
         top5: top5 / images,
         loss,
     })
-}
-
-/// The file that `path` means. A run's folder holds several, so it needs a role.
-fn weights_file(path: &Path, role: Option<&str>) -> Result<PathBuf> {
-    let shown = path.display();
-    match role {
-        Some(role) if path.is_dir() => weights::locate(path, role),
-        Some(_) => Err(Error::request(format!("--role was given, but {shown} is not a run's folder"))
-            .help("leave --role out, or give the folder that `kd-engine run` made")),
-        None if path.is_dir() => {
-            expect_run(path)?;
-            let help = match weights::roles(path) {
-                roles if roles.is_empty() => "it has none yet: continue the run with --resume".into(),
-                roles => format!("choose one with --role: {}", roles.join(", ")),
-            };
-            Err(Error::request(format!("{shown} is a run's folder: it does not say whose weights")).help(help))
-        }
-        None => Ok(path.to_path_buf()),
-    }
 }
 
 /// Checks that weights with `card` belong to data like `material`, and takes over how they want it normalised.
@@ -150,7 +125,7 @@ fn fit(card: &ModelCard, file: &Path, material: &mut Material) -> Result<()> {
 impl Measured {
     fn document(&self, arguments: &Arguments) -> Value {
         json!({
-            "model": arguments.model,
+            "model": arguments.trained.model,
             "weights": self.file.display().to_string(),
             "data": arguments.data,
             "images": self.images,
@@ -179,7 +154,7 @@ impl Measured {
         let percent = |share: f64| format!("{:.2}%", 100.0 * share);
         let row = |name: &str, value: String| vec![name.to_string(), value];
         plain_table([
-            row("model", arguments.model.clone()),
+            row("model", arguments.trained.model.clone()),
             row("weights", weights),
             row("data", format!("{}: {} test images, {} classes", arguments.data, self.images, self.classes)),
             row("normalised", format!("{whose}: mean {mean}; std {std}")),

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use comfy_table::{Table, presets};
 use miette::{GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
@@ -28,6 +29,23 @@ pub fn print(text: &str) -> Result<()> {
 /// As [`print`].
 pub fn print_json(document: &serde_json::Value) -> Result<()> {
     print(&format!("{document:#}\n"))
+}
+
+/// Checks that a file with `what` in it can be at `out`; `name` is how it may be called.
+///
+/// # Errors
+/// If a folder is there, or the folder that it belongs into is not.
+pub fn expect_place(out: &Path, what: &str, name: &str) -> Result<()> {
+    if out.is_dir() {
+        return Err(Error::request(format!("{} is a folder, expected a file to write {what} to", out.display()))
+            .help(format!("for instance {}", out.join(name).display())));
+    }
+    match out.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Error::request(format!("cannot write {}: there is no folder {}", out.display(), folder.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A table with aligned columns and no lines.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::output::print;
-use crate::error::{Error, Result};
+use super::output::{expect_place, print};
+use crate::error::Result;
 use crate::report;
 use crate::train::folder::REPORT;
 
@@ -31,23 +31,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         (None, _) => PathBuf::from(REPORT),
     };
     if let Some(out) = &arguments.out {
-        expect_place(out)?;
+        expect_place(out, "the report", REPORT)?;
     }
     let folders: Vec<&Path> = arguments.runs.iter().map(PathBuf::as_path).collect();
     report::write(&folders, &out)?;
     print(&format!("report: {}\n", out.display()))
-}
-
-/// Checks that a file can be at `out`.
-fn expect_place(out: &Path) -> Result<()> {
-    if out.is_dir() {
-        return Err(Error::request(format!("{} is a folder, expected a file to write the report to", out.display()))
-            .help(format!("for instance {}", out.join(REPORT).display())));
-    }
-    match out.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Error::request(format!("cannot write {}: there is no folder {}", out.display(), folder.display())))
-        }
-        _ => Ok(()),
-    }
 }
