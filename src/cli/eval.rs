@@ -40,7 +40,7 @@ pub struct Arguments {
     #[arg(long, default_value = "auto")]
     pub device: DeviceRequest,
     /// How many threads compute; otherwise one for each core. Results do not depend on it
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Print one JSON document
     #[arg(long)]

@@ -8,6 +8,7 @@ pub mod bench;
 mod bench_counts;
 pub mod doctor;
 pub mod eval;
+pub mod import;
 pub mod methods;
 pub mod models;
 pub mod parity;
@@ -37,6 +38,7 @@ enum Command {
     Models(models::Arguments),
     Methods(methods::Arguments),
     Eval(eval::Arguments),
+    Import(import::Arguments),
     Parity(parity::Arguments),
     Report(report::Arguments),
     Doctor(doctor::Arguments),
@@ -51,6 +53,7 @@ impl Command {
             Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Eval(arguments) => eval::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
@@ -88,6 +91,7 @@ mod tests {
         CommandLine::command().debug_assert();
         run::Arguments::augment_args(Command::new("run")).debug_assert();
         eval::Arguments::augment_args(Command::new("eval")).debug_assert();
+        import::Arguments::augment_args(Command::new("import")).debug_assert();
         parity::Arguments::augment_args(Command::new("parity")).debug_assert();
         bench::Arguments::augment_args(Command::new("bench")).debug_assert();
         doctor::Arguments::augment_args(Command::new("doctor")).debug_assert();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -158,11 +159,23 @@ pub(super) fn seeds(seeds: &[u64]) -> String {
     format!("seed{} {}", if seeds.len() > 1 { "s" } else { "" }, list.join(", "))
 }
 
+/// More threads than any machine has cores, and than one can start in a moment.
+const MOST_THREADS: usize = 1024;
+
+/// The value of `--threads`.
+///
+/// # Errors
+/// If it is no number of threads.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST_THREADS);
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_THREADS}"))
+}
+
 /// Sets how many threads compute; results do not depend on it.
 ///
 /// # Errors
 /// If the system cannot start them.
-pub fn thread_pool(threads: Option<std::num::NonZeroUsize>) -> Result<rayon::ThreadPool> {
+pub fn thread_pool(threads: Option<NonZeroUsize>) -> Result<rayon::ThreadPool> {
     let threads = threads.map_or(0, usize::from); // 0: one for each core.
     let refused = |error| Error::failed(format!("cannot start the threads: {error}"));
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(refused)

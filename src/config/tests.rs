@@ -251,7 +251,7 @@ fn classrooms_and_methods_that_do_not_fit_are_refused() {
         refused(&format!("{taught}[[methods]]\nname = \"classroomkd\"\n{lines}\n"), &phrases);
     }
     for (by, phrases) in [
-        ("\"dml\"", ["unknown method to teach a mentor by `dml`", "my.toml:4:"]),
+        ("\"dml\"", ["a mentor cannot be taught by `dml`", "my.toml:4:"]),
         ("\"ca_mkd\"", ["`ca_mkd` needs at least 2 entries in classroom.teachers, and there are 1", "my.toml:4:"]),
         ("{ name = \"kd\", temprature = 2 }", ["unknown key `classroom.peers.0.taught_by.temprature`", "my.toml:4:"]),
         ("{ name = \"dkd\", weights = \"w\" }", ["who is taught starts anew", "my.toml:4:"]),
@@ -284,6 +284,31 @@ fn a_mentor_is_taught_as_the_student_is_or_by_values_of_its_own() {
     assert_eq!(warm_ups(&shortened), [2.0, 1.5]);
     assert_eq!(shortened.methods[0].hyperparameters.epochs("warmup_epochs"), 1.0);
     assert_eq!(read(&shortened.to_toml()).unwrap(), shortened);
+}
+
+#[test]
+fn advice_names_times_that_are_never_reached_and_mentors_that_nobody_asks() {
+    let of = |text: &str| read(text).unwrap().advice();
+    let classroom = "[classroom]\nstudent = \"resnet8\"\nteachers = [\"resnet20\"]\npeers = [\"resnet14\"]\n";
+    let methods = "[[methods]]\nname = \"dkd\"\nwarmup_epochs = 9\n[train]\nepochs = 8\n";
+    assert_eq!(
+        of(&format!("{classroom}{methods}")),
+        [
+            "method dkd: warmup_epochs reaches to epoch 9, and train.epochs is 8",
+            "classroom.peers are trained, but no method here learns from peers"
+        ]
+    );
+    assert_eq!(of(classroom), [""; 0]);
+    let ready = classroom.replace("\"resnet14\"", "{ model = \"resnet14\", weights = \"w\" }");
+    assert_eq!(of(&format!("{ready}[[methods]]\nname = \"kd\"\n")), [""; 0]);
+    for preset in presets::PRESETS {
+        assert_eq!(
+            Config::load(Some(preset.name), &Overrides::default()).unwrap().advice(),
+            [""; 0],
+            "{}",
+            preset.name
+        );
+    }
 }
 
 #[test]

@@ -215,12 +215,12 @@ fn moved(tape: &mut Tape, side: &Side, own: ValueId, momentum: f64) -> Result<Wr
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Mentors, Small, check_method};
     use std::path::Path;
 
     use super::*;
     use crate::bench::step::synthetic;
     use crate::config::Config;
+    use crate::distill::check::{Mentors, Small, check_method};
     use crate::gpu::Processor;
     use crate::tape::{Arena, Plan, StateLayout};
     use crate::tensor::DType;

@@ -12,7 +12,7 @@ use super::{
     Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Use, features, hint,
 };
 use crate::error::Result;
-use crate::nn::{FACTOR, Network, PROJECTED};
+use crate::nn::{FACTOR, Model, Network, PROJECTED};
 use crate::tape::Tape;
 
 /// What this method says about itself. The defaults are those of the authors' code.
@@ -53,8 +53,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     keep_classifier(lesson);
     let projected = lesson.student.feature(tape, PROJECTED)?; // [B, H, W, C]
     let target = teacher.classified(tape)?;
-    let (own, other) = (tape.shape(projected), tape.shape(target));
-    let target = if other[1] > own[1] { tape.adaptive_avg_pool(target, own[1], own[2])? } else { target };
+    let (projected, target) = hint::matched(tape, projected, target)?;
     let distance = hint::mean_square(tape, projected, target)?;
     let mut parts = vec![(teacher.role.as_str(), values.number("weight"), distance)];
     let temperature = values.number("temperature");
@@ -71,7 +70,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 
 /// The classifier stays the teacher's.
 fn keep_classifier(lesson: &mut Lesson<'_>) {
-    let of = |model: &crate::nn::Model| {
+    let of = |model: &Model| {
         let own = model.parameters.iter().filter(|one| one.spec.layer == model.network.logits);
         own.map(|one| one.value).collect::<Vec<_>>()
     };
@@ -82,8 +81,9 @@ fn keep_classifier(lesson: &mut Lesson<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
     use super::*;
+    use crate::distill::Classroom;
+    use crate::distill::check::{Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {
@@ -101,7 +101,7 @@ mod tests {
     fn the_factor_reaches_the_net_that_learns() {
         let [student, teacher] = ["resnet8", "vgg8"].map(|name| crate::nn::build(name, 10, 3, 32, 32).unwrap());
         let mentors = vec![("teacher", &teacher)];
-        let classroom = super::super::Classroom { student: &student, mentors, teachers: 1, assistants: 0 };
+        let classroom = Classroom { student: &student, mentors, teachers: 1, assistants: 0 };
         for (json, factor) in [("{}", 2), (r#"{"factor": 4}"#, 4)] {
             let values = DESCRIPTION.from_json(&serde_json::from_str(json).unwrap()).unwrap();
             let made = (DESCRIPTION.student)(&classroom, &values).unwrap().unwrap();
