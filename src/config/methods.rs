@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::classroom::ClassroomConfig;
 use super::reader::Item;
+use super::train::TrainConfig;
 use crate::distill::{self, Hyperparameters, MethodDescription, Use};
 use crate::error::Result;
 
@@ -75,6 +76,17 @@ impl MethodConfig {
             needs(method.description, classroom).map_err(|why| name.error(why))?;
         }
         Ok(())
+    }
+
+    /// Says which of `methods` would not notice that labels are smoothed.
+    pub(super) fn check_labels(methods: &[Self], train: &TrainConfig) -> Result<(), String> {
+        let deaf = methods.iter().find(|method| !method.description.takes_smoothed_labels);
+        match deaf.filter(|_| train.label_smoothing > 0.0) {
+            Some(method) => {
+                Err(format!("label_smoothing: method `{}` takes labels as they are", method.description.name))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) fn read(item: &Item<'_>) -> Result<Self> {

@@ -156,8 +156,11 @@ impl Config {
         let training = |item: Item<'_>, trained| TrainConfig::read(item.table()?, trained);
         let pretrain =
             root.or("pretrain", TrainConfig::standard(Trained::Mentors), |item| training(item, Trained::Mentors))?;
-        let train =
-            root.or("train", TrainConfig::standard(Trained::Student), |item| training(item, Trained::Student))?;
+        let train = root.or("train", TrainConfig::standard(Trained::Student), |item| {
+            let train = training(item.clone(), Trained::Student)?;
+            MethodConfig::check_labels(&methods, &train).map_err(|why| item.error(why))?;
+            Ok(train)
+        })?;
         let output = root.or("output", OutputConfig::standard(), |item| OutputConfig::read(item.table()?))?;
         root.finish()?;
         Ok(Self { name, data, classroom, pretrain, methods, train, output })

@@ -244,6 +244,8 @@ fn classrooms_and_methods_that_do_not_fit_are_refused() {
         ("rank_scope = \"sampel\"", ["expected \"batch\" or \"sample\"", "did you mean `sample`?"]),
         ("rank_skope = \"sample\"", ["unknown key `methods.0.rank_skope`", "did you mean `rank_scope`?"]),
         ("mentoring = false\ntemperatures = \"dtkd\"", ["has no meaning with mentoring = false", "my.toml:7:"]),
+        ("ranking = \"ordinal\"\ntemperatures = \"dtkd\"", ["has no meaning with ranking = \"ordinal\"", "my.toml:7:"]),
+        ("[train]\nlabel_smoothing = 0.1", ["train: label_smoothing: method `classroomkd` takes labels", "my.toml:6:"]),
         ("label = \"a/b\"", ["methods.0.label: \"a/b\" becomes part of file names", "my.toml:6:"]),
     ] {
         refused(&format!("{taught}[[methods]]\nname = \"classroomkd\"\n{lines}\n"), &phrases);
@@ -595,6 +597,8 @@ proptest! {
         keep in 1..=1000usize,
     ) {
         let classroom = ClassroomConfig { student, teachers, assistants, peers };
+        let smoothed = methods.iter().all(|method| method.description.takes_smoothed_labels);
+        let train = TrainConfig { label_smoothing: if smoothed { train.label_smoothing } else { 0.0 }, ..train };
         let output = OutputConfig { checkpoints: Checkpoints { every_epochs, every_steps: every_epochs / 3, keep } };
         let config = Config { name, data, classroom, pretrain, methods, train, output };
         let written = config.to_toml();

@@ -11,7 +11,7 @@ mod sized;
 pub mod zoo;
 
 pub use initial::{Distribution, Initialisation, Rule};
-pub use joined::PROJECTED;
+pub use joined::{FACTOR, PROJECTED};
 pub use layer::{LayerKind, Map};
 pub use model::{Model, ModelParameter, engine_shape, to_engine, to_pytorch};
 pub use network::{Layer, Network, Parameter, Role};
@@ -36,8 +36,8 @@ pub fn build(name: &str, classes: usize, in_channels: usize, height: usize, widt
 /// # Errors
 /// As [`build`].
 pub fn build_from(folder: &Path, name: &str, size: [usize; 4]) -> Result<Network> {
-    if let Some((student, teacher)) = joined::parts(name) {
-        return build_from(folder, student, size)?.joined_with(&build_from(folder, teacher, size)?);
+    if let Some((student, teacher, factor)) = joined::parts(name) {
+        return build_from(folder, student, size)?.joined_with(&build_from(folder, teacher, size)?, factor);
     }
     let [classes, in_channels, height, width] = size;
     zoo::find_from(folder, name)?.build(classes, in_channels, height, width)

@@ -113,6 +113,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     },
     taps,
     student: |classroom, values| Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student))),
+    takes_smoothed_labels: true,
     record,
     learned: adapter::learned,
 };
