@@ -77,8 +77,9 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         ),
         Hyperparameter::weight(
             "regularisation",
-            0.1,
-            "weight of the squares of adapter and latent representations, in the first stage",
+            0.0,
+            "weight of the squares of adapter and latent representations, in the first stage; 0.1 in some of the \
+                            release's notebooks, which draws the teachers' weights to 1 / K",
         ),
         Hyperparameter::flag("two_stages", true, "false trains the adapter to the end"),
         Hyperparameter::epochs(
@@ -94,8 +95,14 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         Hyperparameter {
             name: "adapter_milestones",
             kind: Kind::Milestones { default: &[40.0, 70.0] },
-            documentation: "epochs at which that rate is divided by 10",
+            documentation: "epochs at which that rate is divided by 10; [40, 50] in all but one of the release's notebooks",
         },
+        Hyperparameter::choice(
+            "second_stage",
+            &["whole", "outcome"],
+            "the loss of the second stage: all of it, or as in the release's notebook of teacher_level kd alone, with \
+                            the mean weights of the first stage's last batch for every image",
+        ),
         Hyperparameter::choice(
             "student_init",
             &["model", "release"],
@@ -104,8 +111,13 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     ],
     contradiction: |values| {
         let regressors = values.number("hint_weight") > 0.0 && values.choice("hints") != "attention";
-        (values.flag("frozen_regressors") && !regressors)
-            .then(|| ("frozen_regressors", "there are no regressors without hints, and none for attention maps".into()))
+        if values.flag("frozen_regressors") && !regressors {
+            let why = "there are no regressors without hints, and none for attention maps";
+            return Some(("frozen_regressors", why.into()));
+        }
+        let learned = values.flag("two_stages") && values.choice("teacher_weights") == "adaptive";
+        (values.choice("second_stage") == "outcome" && !learned)
+            .then(|| ("second_stage", "without weights learned in a first stage there is no outcome of it".into()))
     },
     phases: |values| match values.flag("two_stages") {
         true => vec![values.epochs("adapter_epochs").round() as u32],
@@ -140,8 +152,10 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
         };
         taps.student.push(own.map_err(|error| error.within("student"))?);
     }
-    taps.student.sort();
-    taps.student.dedup();
+    for names in taps.mentors.iter_mut().chain([&mut taps.student]) {
+        names.sort();
+        names.dedup();
+    }
     Ok(taps)
 }
 
@@ -152,12 +166,15 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let teachers: Vec<Pupil> = lesson.classmates().cloned().collect();
     let batch = tape.shape(lesson.student.logits)[0];
 
+    // The second stage has just the outcome of the first: the teachers' mean weights and `kd`.
+    let outcome = values.choice("second_stage") == "outcome" && !first_stage;
     let adapter = match values.choice("teacher_weights") {
-        "adaptive" => Some(adapter::record(tape, lesson, values, teachers.len())?),
+        "adaptive" if !outcome => Some(adapter::record(tape, lesson, values, teachers.len())?),
         _ => None,
     };
     let weights = match &adapter {
         Some(adapter) => adapter.weights,
+        None if outcome => adapter::kept(tape, lesson, [batch, teachers.len()])?,
         None => tape.fill([batch, teachers.len()], 1.0 / teachers.len() as f64),
     };
     let softened =
@@ -184,19 +201,24 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         terms.push(Term::scalar(name.0, part));
         details.push((name.1, value));
     };
-    let relations = Relations::new(tape, output, target)?; // The target is a constant there.
-    let angle_weight = values.number("angle_weight");
-    if angle_weight > 0.0 {
-        let angle = relations.angle_loss(tape)?;
-        add(tape, ("angle", "loss/angle"), angle_weight, angle);
-    }
-    let distance_weight = values.number("distance_weight");
-    if distance_weight > 0.0 {
-        let distance = relations.distance_loss(tape)?;
-        add(tape, ("distance", "loss/distance"), distance_weight, distance);
-    }
-    if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
-        add(tape, ("hint", "loss/hint"), values.number("hint_weight"), hint);
+    if !outcome {
+        let [angle_weight, distance_weight] = ["angle_weight", "distance_weight"].map(|name| values.number(name));
+        // A batch of one image has no relations, and needs none where nobody asks for them. The target is a constant there.
+        let relations = match angle_weight > 0.0 || distance_weight > 0.0 {
+            true => Some(Relations::new(tape, output, target)?),
+            false => None,
+        };
+        if let Some(relations) = relations.filter(|_| angle_weight > 0.0) {
+            let angle = relations.angle_loss(tape)?;
+            add(tape, ("angle", "loss/angle"), angle_weight, angle);
+        }
+        if let Some(relations) = relations.filter(|_| distance_weight > 0.0) {
+            let distance = relations.distance_loss(tape)?;
+            add(tape, ("distance", "loss/distance"), distance_weight, distance);
+        }
+        if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
+            add(tape, ("hint", "loss/hint"), values.number("hint_weight"), hint);
+        }
     }
     let regularisation = values.number("regularisation");
     if let Some(adapter) = adapter.as_ref().filter(|_| first_stage && regularisation > 0.0) {
@@ -216,7 +238,11 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         Some(adapter) if first_stage => vec![adapter.update(tape, lesson, values, loss)],
         _ => Vec::new(),
     };
-    Ok(Taught { mentors, details, updates, ..Taught::new(loss, terms) })
+    let writes = match values.choice("second_stage") {
+        "outcome" if first_stage => vec![adapter::keep(tape, lesson, mean)],
+        _ => Vec::new(),
+    };
+    Ok(Taught { mentors, details, updates, writes, ..Taught::new(loss, terms) })
 }
 
 #[cfg(test)]
