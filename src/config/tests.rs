@@ -504,7 +504,11 @@ fn the_method_that_another_builds_on_has_hyperparameters_of_its_own() {
     let config = base("{ name = \"review_kd\", weight = 0.6 }").unwrap();
     let own = config.methods[0].hyperparameters.of_method("base").unwrap();
     assert_eq!((own.number("weight"), own.epochs("warmup_epochs")), (0.6, 20.0));
-    assert!(config.to_toml().contains("base = { name = \"review_kd\", weight = 0.6, warmup_epochs = 20"), "{}", config.to_toml());
+    assert!(
+        config.to_toml().contains("base = { name = \"review_kd\", weight = 0.6, warmup_epochs = 20"),
+        "{}",
+        config.to_toml()
+    );
     assert_eq!(read(&config.to_toml()).unwrap(), config);
     assert_eq!(base("\"review_kd\"").unwrap(), base("{ name = \"review_kd\" }").unwrap());
     for (text, phrases) in [

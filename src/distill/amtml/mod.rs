@@ -10,13 +10,22 @@
 //! - `angle`, `distance`: smooth L1 between the angles of all triplets, and the distances of all pairs, of the student's
 //!   outputs and of q, which is a constant here (as in RKD, Park et al., 2019);
 //! - `hint`: what the groups of the student's layers make of the teachers' features (`hints.rs`);
-//! - `regulariser = regularisation (|W|^2 + sum_k |theta_k|^2)`, in the first stage.
+//! - `regulariser = regularisation (|W|^2 + sum_k |theta_k|^2)`, in the first stage; by default none.
 //!
 //! `loss = kd + angle + distance + hint + regulariser`. In the first stage `W` and `theta` learn from it by an SGD of their
 //! own; in the second they are frozen.
 //!
-//! What the paper shows and the authors' release does are told apart by options. Defaults follow the paper where the two
-//! differ (`beta`, trained regressors), and the release where the paper is silent.
+//! What the paper shows and the authors' release does are told apart by options. Where the two differ, regressors learn as in
+//! the paper, and `beta` is the release's: every notebook gives the adapter the average-pooled vector, and what it then
+//! max-pools is 1x1 already. The notebooks differ among themselves:
+//! - The regulariser, 0.1 in all, is switched off before the first stage in `LR_adaptive_KD`, `LR_adaptive_Hint` and
+//!   `adaptive_FitNet_teacher-level`, and on in `LR_adaptive_learning`, `LR_adaptive_AT` and `LR_adaptive_triplets`. With a
+//!   rate of 0.1 it takes `W` and `theta` to 0 within some hundred steps, where they stay: all teachers count 1 / K.
+//! - Without it the weights are far apart from the start: `W` and `theta` are drawn from N(0, 1), so that the scores of a
+//!   feature of d channels around 1 have a deviation of about sqrt(d), and the softmax is nearly one teacher's, by max-pooled
+//!   features, which are larger, even more than by average-pooled ones. Which teacher that is the draw has a large part in.
+//! - The adapter's rate drops at 40 and 70 in `LR_adaptive_learning`, at 40 and 50 in the others.
+//! - The second stage of `adaptive_FitNet_teacher-level` is `second_stage = "outcome"`; the others' is `whole`.
 
 mod adapter;
 mod hints;
@@ -53,8 +62,8 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         ),
         Hyperparameter::choice(
             "beta",
-            &["max", "gap"],
-            "the student's feature: its last map max-pooled as in the paper, or average-pooled as in the release",
+            &["gap", "max"],
+            "the student's feature: its last map average-pooled as in the release, or max-pooled as in the paper",
         ),
         Hyperparameter::weight("angle_weight", 1.0, "weight of the angles of triplets; 0 leaves them out"),
         Hyperparameter::weight("distance_weight", 1.0, "weight of the distances of pairs; 0 leaves them out"),

@@ -8,13 +8,13 @@
 //!   the policy's gradient of the student's loss.
 //!
 //! The consistency alone has "no augmentation" as its minimum: the student is trained towards the teacher's feature, from
-//! which every operation leads away, so the longer the search the smaller the probabilities. What bounds it is the number of
-//! steps. The released code searches with `unrolled` and `relax`, whose gradients are mostly noise.
+//! which every operation leads away, so probabilities fall for as long as the search lasts. The released code searches with
+//! `unrolled` and `relax`: another objective, and an estimate of its gradients that is far noisier.
 //!
-//! With a hard choice the probabilities and magnitudes of all sub-policies but one have no gradient in a step. Adam divides
-//! gradients by their size: a decay in every step would be all that these see, and would move each by nearly the whole rate
-//! towards 0. So with straight-through Gumbel-Softmax only the sub-policy decays that was drawn, by a term of the loss,
-//! `policy_decay / 2` times its squares. RELAX has a gradient for all in every step, and Adam's decay as released.
+//! With Gumbel-Softmax the probabilities and magnitudes of all sub-policies but the drawn one have no gradient in a step.
+//! Adam divides gradients by their size: a decay in every step would be all that these see, and would move each by nearly the
+//! whole rate towards 0. So there only the sub-policy decays that was drawn, by a term of the loss, `policy_decay / 2` times
+//! its squares. With RELAX, which has a gradient for every probability in every step, the decay is Adam's own, as released.
 
 use std::collections::BTreeMap;
 
