@@ -515,7 +515,7 @@ fn the_method_that_another_builds_on_has_hyperparameters_of_its_own() {
         ("\"revew_kd\"", &["methods.0.base: expected", "did you mean `review_kd`?"][..]),
         ("{ name = \"revew_kd\" }", &["methods.0.base.name: expected", "did you mean `review_kd`?"]),
         ("{ name = \"review_kd\", wieght = 1 }", &["unknown key `methods.0.base.wieght`", "did you mean `weight`?"]),
-        ("{ name = \"review_kd\", weight = -1 }", &["methods.0.base.weight: expected a number of 0 or more"]),
+        ("{ name = \"review_kd\", weight = -1 }", &["methods.0.base.weight: expected a number above 0"]),
         ("{ name = \"fitnet\", weight = 1 }", &["unknown key `methods.0.base.weight`", "keys of sokd"]),
         ("{ weight = 1 }", &["`methods.0.base.name` is missing"]),
     ] {

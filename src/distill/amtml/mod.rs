@@ -22,8 +22,9 @@
 //!   `adaptive_FitNet_teacher-level`, and on in `LR_adaptive_learning`, `LR_adaptive_AT` and `LR_adaptive_triplets`. With a
 //!   rate of 0.1 it takes `W` and `theta` to 0 within some hundred steps, where they stay: all teachers count 1 / K.
 //! - Without it the weights are far apart from the start: `W` and `theta` are drawn from N(0, 1), so that the scores of a
-//!   feature of d channels around 1 have a deviation of about sqrt(d), and the softmax is nearly one teacher's, by max-pooled
-//!   features, which are larger, even more than by average-pooled ones. Which teacher that is the draw has a large part in.
+//!   feature of d channels around 1 have a deviation of about sqrt(d), and the softmax is nearly one teacher's; by max-pooled
+//!   features, which are larger, even more than by average-pooled ones. On the embedded data one of three teachers had all
+//!   weight after two epochs, with 0.1 each had a third, with 0.01 they had 0.46, 0.28 and 0.26.
 //! - The adapter's rate drops at 40 and 70 in `LR_adaptive_learning`, at 40 and 50 in the others.
 //! - The second stage of `adaptive_FitNet_teacher-level` is `second_stage = "outcome"`; the others' is `whole`.
 
