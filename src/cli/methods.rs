@@ -41,7 +41,7 @@ fn document(method: &MethodDescription) -> Value {
                     json!(times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
                 }
                 Setting::Flag(flag) => json!(flag),
-                Setting::Choice(choice) => json!(choice),
+                Setting::Choice(choice) | Setting::Method(choice) => json!(choice),
             };
             let (expected, documentation) = (one.kind.expected(), one.documentation);
             json!({ "name": one.name, "default": default, "expected": expected, "documentation": documentation })
@@ -106,7 +106,7 @@ fn block(method: &MethodDescription) -> String {
                     format!("{:?}", times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
                 }
                 Setting::Flag(flag) => flag.to_string(),
-                Setting::Choice(choice) => format!("\"{choice}\""),
+                Setting::Choice(choice) | Setting::Method(choice) => format!("\"{choice}\""),
             };
             vec![format!("  {} = {default}", one.name), one.documentation.into(), one.kind.expected()]
         })

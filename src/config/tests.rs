@@ -6,7 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 
 use super::*;
-use crate::distill::{self, Kind, Raw};
+use crate::distill::{self, Kind, Raw, Setting};
 
 const MINIMAL: &str = "[classroom]\nstudent = \"resnet8\"\n";
 
@@ -523,6 +523,33 @@ fn a_training(seeds: std::ops::Range<usize>, is_student: bool) -> impl Strategy<
     )
 }
 
+#[test]
+fn the_method_that_another_builds_on_has_hyperparameters_of_its_own() {
+    let start = "name = \"a\"\n[data]\nsource = \"embedded\"\n[classroom]\nstudent = \"resnet8\"\nteachers = [\"resnet14\"]\n\
+                 [[methods]]\nname = \"sokd\"\n";
+    let base = |text: &str| read(&format!("{start}base = {text}\n"));
+    let config = base("{ name = \"review_kd\", weight = 0.6 }").unwrap();
+    let own = config.methods[0].hyperparameters.of_method("base").unwrap();
+    assert_eq!((own.number("weight"), own.epochs("warmup_epochs")), (0.6, 20.0));
+    assert!(
+        config.to_toml().contains("base = { name = \"review_kd\", weight = 0.6, warmup_epochs = 20"),
+        "{}",
+        config.to_toml()
+    );
+    assert_eq!(read(&config.to_toml()).unwrap(), config);
+    assert_eq!(base("\"review_kd\"").unwrap(), base("{ name = \"review_kd\" }").unwrap());
+    for (text, phrases) in [
+        ("\"revew_kd\"", &["methods.0.base: expected", "did you mean `review_kd`?"][..]),
+        ("{ name = \"revew_kd\" }", &["methods.0.base.name: expected", "did you mean `review_kd`?"]),
+        ("{ name = \"review_kd\", wieght = 1 }", &["unknown key `methods.0.base.wieght`", "did you mean `weight`?"]),
+        ("{ name = \"review_kd\", weight = -1 }", &["methods.0.base.weight: expected a number above 0"]),
+        ("{ name = \"fitnet\", weight = 1 }", &["unknown key `methods.0.base.weight`", "keys of sokd"]),
+        ("{ weight = 1 }", &["`methods.0.base.name` is missing"]),
+    ] {
+        refused(&format!("{start}base = {text}\n"), phrases);
+    }
+}
+
 fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
     proptest::collection::vec((0..distill::METHODS.len(), proptest::collection::vec(any::<u16>(), 16)), 1..4).prop_map(
         |drawn| {
@@ -544,8 +571,17 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                         Kind::Milestones { .. } => Raw::Numbers(&[1.0, 2.5, 8.0]),
                         Kind::Flag { .. } => Raw::Flag(draw % 2 == 0),
                         Kind::Choice { names } => Raw::Text(names[usize::from(draw) % names.len()]),
+                        Kind::Method { own, others } => {
+                            Raw::Text(others.get(usize::from(draw) % (others.len() + 1)).copied().unwrap_or(own))
+                        }
                     };
-                    hyperparameters.set(one.name, one.kind.accept(raw).unwrap());
+                    let setting = one.kind.accept(raw).unwrap();
+                    hyperparameters.set(one.name, setting);
+                    if let Setting::Method("review_kd") = setting {
+                        let weight = serde_json::json!({ "weight": f64::from(draw) / 7.0 });
+                        let review = distill::find("review_kd").unwrap().from_json(weight.as_object().unwrap());
+                        hyperparameters.set_method(one.name, "review_kd", review.unwrap());
+                    }
                 }
                 if (description.contradiction)(&hyperparameters).is_some() {
                     hyperparameters = description.defaults();
