@@ -22,5 +22,6 @@ pub mod simd;
 pub mod tape;
 pub mod tensor;
 pub mod train;
+mod words;
 
 pub use error::{Error, Kind, Result};
