@@ -10,6 +10,7 @@ use super::output::bytes;
 use crate::error::{Error, Result};
 use crate::train::event::{Event, Running};
 use crate::train::records::{MetricsLine, Phase};
+use crate::words::counted;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,9 +90,14 @@ impl Progress {
                 };
                 let stages = self.stages;
                 let learners = learners.join(", ");
-                let title = format!("[{number}/{stages}] {what} {learners}; {}, {epochs} epochs", seeds(all));
+                let title = format!(
+                    "[{number}/{stages}] {what} {learners}; {}, {}",
+                    seeds(all),
+                    counted(*epochs as usize, "epoch")
+                );
                 let lanes = lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
-                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each{lanes}"));
+                let steps = counted(*steps_per_epoch, "step");
+                self.line(&format!("{title} of {steps}, {operations} operations each{lanes}"));
                 self.several_seeds = all.len() > 1;
                 self.accuracies.clear();
                 self.order.clear();

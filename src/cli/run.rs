@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{bytes, print, print_json};
+use super::output::{bytes, print, print_json, width};
 use super::progress::{Progress, Show, seeds, thread_pool};
 use crate::config::{Config, DeviceRequest, Overrides};
 use crate::error::Result;
@@ -15,6 +15,7 @@ use crate::report::table;
 use crate::train::forecast::{Forecast, StageForecast};
 use crate::train::run::Run;
 use crate::train::stop::Stop;
+use crate::words::{counted, duration};
 
 /// Run an experiment: train the mentors, then the student by each method
 #[derive(Clone, Debug, Args)]
@@ -101,7 +102,7 @@ fn train(arguments: &Arguments, processor: &Processor) -> Result<()> {
         return Ok(());
     }
     let report = outcome.folder.join("report.html");
-    print(&format!("{}\nreport: {}\n", table(&outcome.summary), report.display()))
+    print(&format!("{}\nreport: {}\n", table(&outcome.summary, width()), report.display()))
 }
 
 /// The plan as one JSON document: the resolved config as TOML, stages, bytes and seconds.
@@ -138,19 +139,21 @@ fn in_words(config: &Config, forecast: &Forecast) -> String {
         let lanes = stage.memory.lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
         total += seconds;
         text += &format!(
-            "# {} ({}): {}; {} epochs of {} steps, {} operations each{lanes}; {} of state, {} of arena; about {seconds:.0} s\n",
+            "# {} ({}): {}; {} of {}, {} operations each{lanes}; {} of state, {} of arena; about {}\n",
             stage.phase,
             seeds(&stage.seeds),
             stage.learners.join(", "),
-            stage.epochs,
-            stage.steps_per_epoch,
+            counted(stage.epochs as usize, "epoch"),
+            counted(stage.steps_per_epoch, "step"),
             stage.memory.operations,
             bytes(stage.memory.state),
             bytes(stage.memory.arena),
+            duration(seconds),
         );
     }
     let planned = bytes(forecast.planned_bytes());
-    text + &format!("# memory: {planned} planned, {} of data\n# time: about {total:.0} s\n", bytes(forecast.data_bytes))
+    let (data, time) = (bytes(forecast.data_bytes), duration(total));
+    text + &format!("# memory: {planned} planned, {data} of data\n# time: about {time}\n")
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

@@ -167,6 +167,7 @@ impl Run {
                 number,
                 stop,
                 results: &results,
+                run: &self,
             };
             let counts = trainer.train(&mut stage, done, observe)?;
             let made = self.keep(&stage, plan, &counts, &session, observe)?;
