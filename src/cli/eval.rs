@@ -15,8 +15,8 @@ use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 use crate::train::evaluation::evaluate;
 use crate::train::folder::expect_run;
-use crate::train::records::LOADED;
 use crate::train::material::Material;
+use crate::train::records::LOADED;
 use crate::train::weights::{self, ModelCard, Training};
 use crate::words::counted;
 
