@@ -38,10 +38,29 @@ pub(super) const GREY: usize = COLOURS;
 pub(super) const INK: usize = COLOURS + 1;
 const DASHES: usize = 6;
 
-/// An epoch, counted from 1, before which something else begins: an upright line, and what a mouse finds there.
+/// A phase of somebody's method begins: an upright line before its first epoch, and what a mouse finds there.
 pub(super) struct Mark {
+    /// Counted from 1.
     pub(super) epoch: u64,
-    pub(super) text: String,
+    /// The phase, from 2.
+    pub(super) number: usize,
+    /// Whose phase it is.
+    pub(super) who: String,
+}
+
+impl Mark {
+    /// What begins in words, by epoch: those of which the same phase begins in the same epoch are named together.
+    pub(super) fn told(marks: &[Self]) -> Vec<(u64, String)> {
+        let mut kinds: Vec<(u64, usize)> = marks.iter().map(|mark| (mark.epoch, mark.number)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let told = |(epoch, number): (u64, usize)| {
+            let of = marks.iter().filter(|mark| (mark.epoch, mark.number) == (epoch, number));
+            let names: Vec<&str> = of.map(|mark| mark.who.as_str()).collect();
+            (epoch, format!("phase {number} of {} begins with epoch {epoch}", names.join(", ")))
+        };
+        kinds.into_iter().map(told).collect()
+    }
 }
 
 /// The drawing's extents, in the units of its text: a smaller one has larger text on the page.
@@ -208,24 +227,15 @@ fn grid(svg: &mut String, size: Size, x_axis: &Axis, y_axis: &Axis) {
     svg.push_str("</g>\n");
 }
 
-/// The marks within the axis: one line for all of an epoch.
+/// The marks within the axis.
 fn upright(svg: &mut String, size: Size, x_axis: &Axis, marks: &[Mark]) {
-    let mut epochs: Vec<u64> = marks.iter().map(|mark| mark.epoch).collect();
-    epochs.sort_unstable();
-    epochs.dedup();
-    for epoch in epochs {
+    for (epoch, text) in Mark::told(marks) {
         let place = x_axis.at(epoch as f64 - 0.5);
-        if !(0.0..=1.0).contains(&place) {
-            continue;
+        if (0.0..=1.0).contains(&place) {
+            let (x, bottom) = (LEFT + place * (size.width - LEFT - RIGHT), size.height - BOTTOM);
+            let ends = format!("x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{bottom}\"");
+            let _ = writeln!(svg, "<line class=\"mark\" {ends}><title>{}</title></line>", escape(&text));
         }
-        let x = LEFT + place * (size.width - LEFT - RIGHT);
-        let texts: Vec<&str> = marks.iter().filter(|mark| mark.epoch == epoch).map(|mark| mark.text.as_str()).collect();
-        let _ = writeln!(
-            svg,
-            "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{}\"><title>{}</title></line>",
-            size.height - BOTTOM,
-            escape(&texts.join("; "))
-        );
     }
 }
 

@@ -73,7 +73,8 @@ pub(super) fn classroom(runs: &[Run], palette: &Palette) -> String {
             add_constants(&mut constants, &title, &still);
         }
     }
-    html += &table(&constants);
+    let one = runs.iter().flat_map(|run| &run.classroom).all(|line| line.epoch == 1);
+    html += &table(if one { "In the first epoch" } else { "What stays the same" }, &constants);
     if html.is_empty() { html } else { section("The classroom over time", &html) }
 }
 
@@ -109,21 +110,24 @@ fn add_constants(constants: &mut Vec<Constant>, method: &str, still: &[Vec<Serie
     }
 }
 
-fn table(constants: &[Constant]) -> String {
+fn table(title: &str, constants: &[Constant]) -> String {
     if constants.is_empty() {
         return String::new();
     }
     let used: Vec<usize> =
         (0..QUANTITIES.len()).filter(|index| constants.iter().any(|one| one.levels[*index].is_some())).collect();
-    let mut html = String::from(
-        "<h3>What stays the same</h3>\n<div class=\"scroll\"><table class=\"facts\">\n<thead><tr><th>method</th><th>mentors</th>",
+    let mut html = format!(
+        "<h3>{title}</h3>\n<div class=\"scroll\"><table class=\"facts\">\n<thead><tr><th>method</th><th>mentors</th>"
     );
     used.iter().for_each(|index| {
         let _ = write!(html, "<th class=\"n\">{}</th>", QUANTITIES[*index].title.to_lowercase());
     });
     html.push_str("</tr></thead>\n<tbody>\n");
-    for one in constants {
-        let _ = write!(html, "<tr><td>{}</td><td>{}</td>", escape(&one.method), escape(&one.mentors.join(", ")));
+    for (index, one) in constants.iter().enumerate() {
+        // A method's name stands once.
+        let again = index > 0 && constants[index - 1].method == one.method;
+        let method = if again { "" } else { &one.method };
+        let _ = write!(html, "<tr><td>{}</td><td>{}</td>", escape(method), escape(&one.mentors.join(", ")));
         for index in &used {
             let _ = write!(html, "<td class=\"n\">{}</td>", one.levels[*index].as_deref().unwrap_or("–"));
         }

@@ -57,8 +57,8 @@ pub(super) fn curves(runs: &[Run], palette: &Palette) -> String {
         }
         notes.push(note.to_string());
         if !marks.is_empty() {
-            let said: Vec<&str> = marks.iter().map(|mark| mark.text.as_str()).collect();
-            notes.push(format!("Upright lines: {}.", said.join(", ")));
+            let said: Vec<String> = Mark::told(&marks).into_iter().map(|(_, text)| text).collect();
+            notes.push(format!("Upright lines: {}.", said.join("; ")));
         }
         let notes = escape(notes.join(" ").trim());
         let body = format!("{}<div class=\"charts\">\n{charts}</div>\n<p class=\"note\">{notes}</p>\n", legend(&train));

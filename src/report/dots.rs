@@ -10,7 +10,8 @@ use crate::train::records::Spread;
 
 /// One row.
 pub(super) struct Row<'a> {
-    pub(super) label: String,
+    /// Who it is; narrow screens show the middle part alone.
+    pub(super) label: [String; 3],
     pub(super) colour: usize,
     pub(super) spread: &'a Spread,
 }
@@ -27,7 +28,12 @@ pub(super) fn dot_plot(rows: &[Row], reference: Option<f64>) -> String {
     };
     let mut html = String::from("<table class=\"dots\"><tbody>\n");
     for row in rows {
-        let _ = write!(html, "<tr class=\"c{}\"><th>{}</th><td><svg>", row.colour, escape(&row.label));
+        let _ = write!(html, "<tr class=\"c{}\"><th>", row.colour);
+        for (part, text) in row.label.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            let class = if part == 1 { "" } else { " class=\"roomy\"" };
+            let _ = write!(html, "<span{class}>{}</span>", escape(text));
+        }
+        html.push_str("</th><td><svg>");
         axis.ticks.iter().for_each(|tick| upright(&mut html, "axis", at(tick / 100.0), 30));
         reference.iter().for_each(|reference| upright(&mut html, "reference", at(*reference), 30));
         let mean = at(row.spread.mean);
@@ -41,7 +47,7 @@ pub(super) fn dot_plot(rows: &[Row], reference: Option<f64>) -> String {
         }
         let _ = write!(html, "<line class=\"level\" x1=\"{mean:.1}%\" x2=\"{mean:.1}%\" y1=\"6\" y2=\"24\"/>");
         for value in &row.spread.values {
-            let hover = escape(&format!("{}: {}%", row.label, percent(*value)));
+            let hover = escape(&format!("{}: {}%", row.label.concat(), percent(*value)));
             let x = at(*value);
             let _ =
                 write!(html, "<circle class=\"seed\" cx=\"{x:.1}%\" cy=\"15\" r=\"4\"><title>{hover}</title></circle>");

@@ -64,7 +64,7 @@ fn listed(students: &[&SummaryModel], summary: &Summary) -> String {
     text + "."
 }
 
-/// `80.1% alone, and by 11 methods from 78.0% (dml) to 83.1% (kd). Beyond the spread of 3 seeds 4 gain and 1 loses.`
+/// `80.1% alone, and by 11 methods from 78.0% (dml) to 83.1% (kd). Beyond the spread of 3 seeds, 4 gain and 1 loses.`
 fn ranged(methods: &[&SummaryModel], summary: &Summary) -> String {
     let mean = |model: &&&SummaryModel| model.top1.last.mean;
     let lowest = methods.iter().min_by(|a, b| mean(a).total_cmp(&mean(b))).expect("there are methods");
@@ -79,11 +79,14 @@ fn ranged(methods: &[&SummaryModel], summary: &Summary) -> String {
     if gains.iter().any(|gain| gain.verdict != Verdict::Unknown) {
         let beyond =
             |sign: f64| gains.iter().filter(|gain| gain.verdict == Verdict::Beyond && gain.mean * sign > 0.0).count();
-        let (gaining, losing) = (beyond(1.0), beyond(-1.0));
-        let verb = |count: usize, verb: &str| format!("{count} {verb}{}", if count == 1 { "s" } else { "" });
+        let verb = |count: usize, verb: &str| match count {
+            0 => format!("none {verb}s"),
+            1 => format!("1 {verb}s"),
+            count => format!("{count} {verb}"),
+        };
         let seeds = counted(gains.iter().map(|gain| gain.seeds).max().unwrap_or(0), "seed");
-        let lose = if losing > 0 { format!(" and {}", verb(losing, "lose")) } else { String::new() };
-        let _ = write!(text, " Beyond the spread of {seeds}, {}{lose}.", verb(gaining, "gain"));
+        let (gaining, losing) = (verb(beyond(1.0), "gain"), verb(beyond(-1.0), "lose"));
+        let _ = write!(text, " Beyond the spread of {seeds}, {gaining} and {losing}.");
     }
     text
 }

@@ -20,7 +20,7 @@ pub(super) struct Start {
 impl Start {
     /// Where it is in a chart, after `who`.
     pub(super) fn mark(&self, who: &str) -> Mark {
-        Mark { epoch: self.epoch, text: format!("phase {} of {who} begins with epoch {}", self.number, self.epoch) }
+        Mark { epoch: self.epoch, number: self.number, who: who.into() }
     }
 }
 
@@ -80,6 +80,7 @@ mod tests {
         let told: Vec<_> =
             all.iter().map(|one| (one.phase, one.role.as_str(), one.method.as_str(), one.epoch)).collect();
         assert_eq!(told, [(Phase::Distil, "student", "late", 4), (Phase::Assist, "peer-2", "ca_mkd", 2)]);
-        assert_eq!(all[0].mark("late").text, "phase 2 of late begins with epoch 4");
+        let told = Mark::told(&[all[0].mark("late"), all[0].mark("other")]);
+        assert_eq!(told, [(4, "phase 2 of late, other begins with epoch 4".to_string())]);
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn results(runs: &[Run], palette: &Palette) -> String {
     }
     let rows: Vec<Row> = models()
         .map(|(run, _, model)| Row {
-            label: among(runs, run, &row_label(model)),
+            label: label_parts(&among(runs, run, ""), model),
             colour: palette.named(model),
             spread: &model.top1.last,
         })
@@ -95,7 +95,12 @@ pub(super) fn results(runs: &[Run], palette: &Palette) -> String {
             let _ = write!(html, "<td class=\"{class}\">{}</td>", gain.as_ref().map_or(String::new(), Gain::points));
         }
         if verdicts {
-            let _ = write!(html, "<td class=\"dim\">{}</td>", gain.as_ref().map_or(String::new(), Gain::note));
+            let note = match gain.as_ref().map(|gain| gain.verdict) {
+                Some(Verdict::Beyond) => "beyond the spread",
+                Some(Verdict::Within) => "within the spread",
+                _ => "",
+            };
+            let _ = write!(html, "<td class=\"dim\">{note}</td>");
         }
         html.push_str("</tr>\n");
     }
@@ -116,9 +121,14 @@ pub(super) fn results(runs: &[Run], palette: &Palette) -> String {
 }
 
 fn row_label(model: &SummaryModel) -> String {
+    label_parts("", model).concat()
+}
+
+/// Whose row it is: of the student the method tells rows apart, of mentors the role.
+fn label_parts(run: &str, model: &SummaryModel) -> [String; 3] {
     match model.is_student() {
-        true => format!("student · {}", by(&model.trained_by, model.is_alone())),
-        false => format!("{} · {}", model.role, model.model),
+        true => [format!("{run}student · "), by(&model.trained_by, model.is_alone()), String::new()],
+        false => [run.into(), model.role.clone(), format!(" · {}", model.model)],
     }
 }
 

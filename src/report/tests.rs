@@ -322,7 +322,7 @@ fn the_terminal_table_says_what_the_spread_supports() {
     }
     assert!(text.contains("classroomkd over the student alone: +2.4 points (beyond the spread of 3 seeds)"), "{text}");
     let text = table(&summary(&[1]), 100);
-    assert!(text.contains("over the student alone: +2.2 points\n"), "{text}");
+    assert!(text.contains("over the student alone: +2.5 points\n"), "{text}");
     assert_eq!(text.matches("1 seed: the spread is not known").count(), 1, "{text}");
     // One value is not written twice.
     assert!(!text.contains("seeds"), "{text}");

@@ -287,7 +287,7 @@ fn json_is_events_on_stdout_and_quiet_is_the_result_alone() {
 fn records_say_which_method_and_who_is_taught() {
     let school = School::new();
     let methods = "methods=[{ name = 'kd', label = 'cross_entropy' }, { name = 'cross_entropy', label = 'plain' }]";
-    let peers = "classroom.peers=[{ model = 'models.toml:narrow', taught_by = 'kd' }]";
+    let peers = "classroom.peers=[{ model = 'models.toml:narrow', taught_by = { name = 'kd', label = 'tutor' } }]";
     let set = ["--set", methods, "--set", peers, "--epochs", "1", "--seeds", "1", "--quiet"];
     let table = school.run(&[&["run", "school.toml", "--out", "run"], &set[..]].concat());
     assert!(table.contains("\ncross_entropy over the student alone: ") && !table.contains("plain over"), "{table}");
@@ -300,7 +300,7 @@ fn records_say_which_method_and_who_is_taught() {
         .collect();
     let expected = [
         "pretrain teacher null null",
-        "assist peer-1 kd null",
+        "assist peer-1 tutor kd",
         "distil student cross_entropy kd",
         "distil student plain cross_entropy",
     ];
@@ -309,7 +309,7 @@ fn records_say_which_method_and_who_is_taught() {
         .iter()
         .map(|line| said(line, &["phase", "role", "method", "mentor"]).replace('"', ""))
         .collect();
-    assert_eq!(classroom, ["assist peer-1 kd teacher", "null null cross_entropy teacher"]);
+    assert_eq!(classroom, ["assist peer-1 tutor teacher", "null null cross_entropy teacher"]);
     let summary: Value = serde_json::from_slice(&files["summary.json"]).unwrap();
     let models: Vec<String> = summary["models"]
         .as_array()
@@ -318,7 +318,7 @@ fn records_say_which_method_and_who_is_taught() {
         .map(|line| said(line, &["role", "trained_by", "method_name"]).replace('"', ""))
         .collect();
     let expected =
-        ["teacher cross_entropy null", "peer-1 kd null", "student cross_entropy kd", "student plain cross_entropy"];
+        ["teacher cross_entropy null", "peer-1 tutor kd", "student cross_entropy kd", "student plain cross_entropy"];
     assert_eq!(models, expected);
     let page = String::from_utf8(files["report.html"].clone()).unwrap();
     assert!(page.contains("% alone (plain)"), "{page}");
