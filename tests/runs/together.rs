@@ -36,6 +36,12 @@ two_stages = false
 regularisation = 0.1
 
 [[methods]]
+name = "amtml"
+label = "outcome"
+adapter_epochs = 1.0
+second_stage = "outcome"
+
+[[methods]]
 name = "dml"
 
 [[methods]]
@@ -90,6 +96,22 @@ fn what_methods_own_is_trained_for_as_long_as_they_say_and_saved() {
     let regularised: Vec<bool> =
         losses(&whole, "amtml").iter().map(|line| !line["losses"]["regulariser"].is_null()).collect();
     assert_eq!(regularised, [true, false, false]);
+
+    // The outcome of the first stage: weights that stay, and no other terms.
+    let terms: Vec<bool> = losses(&whole, "outcome").iter().map(|line| !line["losses"]["hint"].is_null()).collect();
+    assert_eq!(terms, [true, false, false]);
+    assert!(losses(&whole, "outcome").iter().all(|line| line["losses"]["regulariser"].is_null()));
+    let text = std::str::from_utf8(&whole["classroom.jsonl"]).unwrap();
+    let uses = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_outcome: Vec<Value> = uses.filter(|line| line["method"] == "outcome" && line["epoch"] != 1).collect();
+    let weights = |mentor: &str| -> Vec<f64> {
+        let own = of_outcome.iter().filter(|line| line["mentor"] == mentor);
+        own.map(|line| line["weight"].as_f64().unwrap()).collect()
+    };
+    let (first_teacher, second_teacher) = (weights("teacher"), weights("teacher-2"));
+    assert!(first_teacher.len() == 2 && (first_teacher[0] - first_teacher[1]).abs() < 1e-6, "{first_teacher:?}");
+    assert!((first_teacher[0] + second_teacher[0] - 1.0).abs() < 1e-6, "{first_teacher:?} {second_teacher:?}");
+    assert!((first_teacher[0] - 0.5).abs() > 1e-6, "the weights are those of the start");
 
     // Every network starts and ends elsewhere than the student.
     let student = tensors(&whole, "models/student-dml-seed1.safetensors");
