@@ -10,6 +10,7 @@ mod bench_counts;
 pub mod doctor;
 pub mod eval;
 pub mod export;
+pub mod import;
 pub mod methods;
 pub mod models;
 pub mod parity;
@@ -40,6 +41,7 @@ enum Command {
     Methods(methods::Arguments),
     Eval(eval::Arguments),
     Export(export::Arguments),
+    Import(import::Arguments),
     Parity(parity::Arguments),
     Report(report::Arguments),
     Doctor(doctor::Arguments),
@@ -55,6 +57,7 @@ impl Command {
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Eval(arguments) => eval::run(&arguments),
             Command::Export(arguments) => export::run(&arguments),
+            Command::Import(arguments) => import::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
@@ -93,6 +96,7 @@ mod tests {
         run::Arguments::augment_args(Command::new("run")).debug_assert();
         eval::Arguments::augment_args(Command::new("eval")).debug_assert();
         export::Arguments::augment_args(Command::new("export")).debug_assert();
+        import::Arguments::augment_args(Command::new("import")).debug_assert();
         parity::Arguments::augment_args(Command::new("parity")).debug_assert();
         bench::Arguments::augment_args(Command::new("bench")).debug_assert();
         doctor::Arguments::augment_args(Command::new("doctor")).debug_assert();

@@ -113,7 +113,8 @@ fn method(item: &Item<'_>, methods: &[MethodConfig], teachers: usize) -> Result<
     }
     if teachers < needs.teachers.least() {
         let least = needs.teachers.least();
-        let message = format!("method `{name}` needs at least {least} entries in classroom.teachers, and there are {teachers}");
+        let message =
+            format!("method `{name}` needs at least {least} entries in classroom.teachers, and there are {teachers}");
         return Err(item.error(message));
     }
     if item.is_table() && read.weights.is_some() {

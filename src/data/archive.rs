@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
-use super::stream::ByteStream;
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
 /// How deep folders are searched.

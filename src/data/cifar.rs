@@ -8,8 +8,8 @@ use super::archive::{Member, visit};
 use super::dataset::{Dataset, Split, numbered_classes};
 use super::normalisation::Normalisation;
 use super::order::permute;
-use super::pickle::Pickle;
-use super::stream::ByteStream;
+use super::pickled::Pickled;
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
 /// Height and width of every image.
@@ -146,7 +146,7 @@ impl Cifar {
 
     /// A pickled dictionary with `data`, [N, 3072], and labels.
     fn read_python(self, stream: ByteStream, target: &mut Gathered) -> Result<()> {
-        let mut pickle = Pickle::read(stream)?;
+        let mut pickle = Pickled::read(stream)?;
         let array = pickle.take_array("data")?;
         let key = match self {
             Cifar::Ten => "labels",
@@ -187,7 +187,7 @@ impl Cifar {
                 Cifar::Ten => "label_names",
                 Cifar::Hundred => "fine_label_names",
             };
-            (place, Pickle::read(stream)?.strings(key)?)
+            (place, Pickled::read(stream)?.strings(key)?)
         };
         let names: Vec<String> = names;
         if names.len() != self.classes() {

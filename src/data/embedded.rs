@@ -8,7 +8,7 @@ use std::path::Path;
 use super::dataset::Dataset;
 use super::idx::{self, Known, read_images, read_labels};
 use super::normalisation::Normalisation;
-use super::stream::ByteStream;
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
 /// Where the Debian package `dataset-fashion-mnist` puts the full set.

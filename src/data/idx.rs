@@ -6,7 +6,7 @@ use std::path::Path;
 use super::archive::visit;
 use super::dataset::{Dataset, Split, numbered_classes};
 use super::normalisation::Normalisation;
-use super::stream::ByteStream;
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
 /// Magic number of unsigned bytes in three dimensions, [N, H, W].

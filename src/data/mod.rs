@@ -11,10 +11,9 @@ mod folder;
 mod idx;
 mod normalisation;
 mod order;
-mod pickle;
+mod pickled;
 mod source;
 mod split;
-mod stream;
 #[cfg(test)]
 mod tests;
 

@@ -10,8 +10,8 @@ use super::dataset::Dataset;
 use super::embedded;
 use super::folder;
 use super::idx::{self, Known, Part};
-use super::stream::ByteStream;
 use crate::config::SourceKind as Source;
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
 /// Opens a data set: `source` at `path`. Without a `source`, the kind is recognised from what lies at `path`;

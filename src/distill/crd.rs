@@ -198,8 +198,8 @@ fn moved(tape: &mut Tape, side: &Side, own: ValueId, momentum: f64) -> Result<Wr
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Mentors, Small, check_method};
     use super::*;
+    use crate::distill::check::{Mentors, Small, check_method};
 
     #[test]
     fn gradients_reach_both_embeddings() {

@@ -124,8 +124,8 @@ fn imitation(
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
-    use super::super::counts::step;
+    use crate::distill::check::{Small, check_method};
+    use crate::distill::counts::step;
 
     #[test]
     fn the_gradients_are_those_of_the_losses() {

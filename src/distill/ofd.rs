@@ -136,8 +136,8 @@ fn distance(tape: &mut Tape, source: ValueId, target: ValueId) -> Result<ValueId
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
     use super::*;
+    use crate::distill::check::{Small, check_method};
 
     #[test]
     fn gradients_reach_logits_maps_and_connectors() {

@@ -148,7 +148,7 @@ fn context_loss(tape: &mut Tape, own: ValueId, target: ValueId) -> Result<ValueI
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
+    use crate::distill::check::{Small, check_method};
 
     #[test]
     fn gradients_reach_every_level() {

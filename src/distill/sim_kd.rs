@@ -10,9 +10,7 @@ use super::{
     Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Use, features, hint,
 };
 use crate::error::Result;
-#[cfg(doc)]
-use crate::nn::Network;
-use crate::nn::PROJECTED;
+use crate::nn::{Model, Network, PROJECTED};
 use crate::tape::Tape;
 
 /// What this method says about itself. The defaults are those of the authors' code.
@@ -29,7 +27,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teacher in the divergence"),
     ],
     taps: |classroom, _| {
-        let teacher = |network: &crate::nn::Network| Ok(vec![features::classified(network)?.0]);
+        let teacher = |network: &Network| Ok(vec![features::classified(network)?.0]);
         let mentors = features::of_teacher(classroom, |_| Ok(Vec::new()), teacher)?.mentors;
         Ok(Taps { student: vec![PROJECTED.into()], mentors })
     },
@@ -47,8 +45,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     keep_classifier(lesson);
     let projected = lesson.student.feature(tape, PROJECTED)?; // [B, H, W, C]
     let target = teacher.classified(tape)?;
-    let (own, other) = (tape.shape(projected), tape.shape(target));
-    let target = if other[1] > own[1] { tape.adaptive_avg_pool(target, own[1], own[2])? } else { target };
+    let (projected, target) = hint::matched(tape, projected, target)?;
     let distance = hint::mean_square(tape, projected, target)?;
     let mut parts = vec![(teacher.role.as_str(), values.number("weight"), distance)];
     let temperature = values.number("temperature");
@@ -65,7 +62,7 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
 
 /// The classifier stays the teacher's.
 fn keep_classifier(lesson: &mut Lesson<'_>) {
-    let of = |model: &crate::nn::Model| {
+    let of = |model: &Model| {
         let own = model.parameters.iter().filter(|one| one.spec.layer == model.network.logits);
         own.map(|one| one.value).collect::<Vec<_>>()
     };
@@ -76,8 +73,8 @@ fn keep_classifier(lesson: &mut Lesson<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Small, check_method};
     use super::*;
+    use crate::distill::check::{Small, check_method};
 
     #[test]
     fn gradients_are_those_of_the_loss() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::nn::{LayerKind, Network, build};
+use crate::nn::{Network, build, build_for};
 use crate::train::weights::{self, ModelCard};
 
 /// Height and width of the images where nobody says.
@@ -29,8 +29,7 @@ impl Source {
     /// # Errors
     /// If there is no such model or file, or the one does not fit the other.
     pub fn read(model: &str, file: &Path, resolution: Option<usize>) -> Result<Self> {
-        let card = weights::card(file)?;
-        let side = resolution.unwrap_or(RESOLUTION);
+        let (found, card) = weights::open(file)?;
         let network = match &card {
             Some(card) => {
                 check(card).map_err(|what| Error::request(format!("{}: the card {what}", file.display())))?;
@@ -38,12 +37,15 @@ impl Source {
                 let [height, width] = resolution.map_or([height, width], |side| [side, side]);
                 build(model, card.classes, channels, height, width)?
             }
-            None => sized_by(&weights::shapes(file)?, |classes, channels| build(model, classes, channels, side, side))?,
+            None => {
+                let shape = |name: &str| found.iter().find(|one| one.name == name).map(|one| one.shape.as_slice());
+                build_for(model, resolution.unwrap_or(RESOLUTION), shape)?
+            }
         };
         let parameters = network.parameters();
         let expected: Vec<(&str, &[usize])> =
             parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.shape.as_slice())).collect();
-        let tensors = weights::load(file, &expected)?.tensors;
+        let tensors = weights::chosen(file, &found, &expected, card.as_ref())?;
         Ok(Self { network, tensors, card })
     }
 }
@@ -65,28 +67,4 @@ fn check(card: &ModelCard) -> Result<(), String> {
         return Err(format!("normalises by mean {:?} and std {:?}", card.mean, card.std));
     }
     Ok(())
-}
-
-/// The net with as many classes as the last layer with weights has outputs in the file, and as many channels as the first
-/// convolution reads. What the file does not hold stays as it is guessed here, and is missed when the weights are loaded.
-fn sized_by(shapes: &BTreeMap<String, Vec<usize>>, build: impl Fn(usize, usize) -> Result<Network>) -> Result<Network> {
-    let (mut classes, mut channels) = (10, 3);
-    let network = build(classes, channels)?;
-    let weight = |node: usize| shapes.get(&format!("{}.weight", network.nodes[node].name));
-    let needed = network.needed(&[network.logits]);
-    for node in (1..network.nodes.len()).filter(|node| needed[*node]) {
-        let layer = &network.nodes[node];
-        match (&layer.kind, weight(node).map(Vec::as_slice)) {
-            (LayerKind::Conv2d { groups, .. }, Some([out, own, _, _])) => {
-                classes = *out;
-                if layer.inputs == [0] {
-                    channels = own.saturating_mul(*groups);
-                }
-            }
-            (LayerKind::Linear { .. }, Some([out, _])) => classes = *out,
-            _ => {}
-        }
-    }
-    // Files that were not meant for this are refused with the names and shapes that differ.
-    build(classes.max(1), channels.max(1))
 }

@@ -307,7 +307,7 @@ fn sizes_come_from_the_card_or_from_the_shapes() {
             .iter()
             .map(|one| (one.name.as_str(), one.shape.as_slice(), tensors[&one.name].as_slice()))
             .collect();
-        save(&carded, &entries, &card(&network)).unwrap();
+        save(&carded, &entries, Some(&card(&network))).unwrap();
         let bytes = std::fs::read(&carded).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         // As a net in DataParallel is saved.
@@ -325,7 +325,7 @@ fn sizes_come_from_the_card_or_from_the_shapes() {
         assert!(message.contains("do not fit the model"), "{message}");
         let mut wrong = card(&network);
         wrong.std[0] = 0.0;
-        save(&carded, &entries, &wrong).unwrap();
+        save(&carded, &entries, Some(&wrong)).unwrap();
         let message = Source::read(name, &carded, None).unwrap_err().to_string();
         assert!(message.contains("normalises by"), "{message}");
     }

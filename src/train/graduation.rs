@@ -44,7 +44,7 @@ impl Run {
                 let tensors = learner.equipment.tensors(&stage.state);
                 let views: Vec<(&str, &[usize], &[f32])> =
                     tensors.iter().map(|(name, shape, values)| (name.as_str(), &shape[..], &values[..])).collect();
-                weights::save(&session.folder.method_weights(method, learner.seed), &views, &card)?;
+                weights::save(&session.folder.method_weights(method, learner.seed), &views, Some(&card))?;
             }
             let learned = match self.config.methods.iter().find(|one| Some(&one.label) == method.as_ref()) {
                 Some(config) => {
@@ -148,5 +148,5 @@ fn save_weights(path: &Path, network: &Network, tensors: &Tensors, card: &ModelC
     let parameters = network.parameters();
     let views: Vec<(&str, &[usize], &[f32])> =
         parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice(), tensors[&p.name].as_slice())).collect();
-    weights::save(path, &views, card)
+    weights::save(path, &views, Some(card))
 }

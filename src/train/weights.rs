@@ -14,6 +14,7 @@ use super::folder::{CONFIG, MODELS, weights_in};
 use super::log::json_line;
 use super::records::Phase;
 use super::tensor_file;
+use crate::pytorch::{self, Tensor};
 use crate::{Error, Result};
 
 /// The one metadata key: with two, the order in the file would not be fixed.
@@ -68,12 +69,12 @@ pub struct Loaded {
     pub card: Option<ModelCard>,
 }
 
-/// Writes `tensors` (name, shape, elements) and their card to `path`: written aside, synced, renamed. The same model
+/// Writes `tensors` (name, shape, elements) and their card, if there is one, to `path`: written aside, synced, renamed. The same model
 /// gives the same bytes every time: tensors by name, one metadata key with canonical JSON.
 ///
 /// # Errors
 /// The file cannot be written, a tensor does not fit its shape, or two share a name.
-pub fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])], card: &ModelCard) -> Result<()> {
+pub fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])], card: Option<&ModelCard>) -> Result<()> {
     let fault = |what: String| Error::failed(format!("cannot save {}: {what}", path.display()));
     let mut views: Vec<(&str, TensorView)> = Vec::with_capacity(tensors.len());
     for (name, shape, elements) in tensors {
@@ -81,8 +82,8 @@ pub fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])], card: &ModelCard)
             .map_err(|error| fault(format!("`{name}`: {error}")))?;
         views.push((name, view));
     }
-    let metadata = HashMap::from([(KEY.to_string(), canonical(card)?)]);
-    let parts = tensor_file::parts(views, Some(metadata)).map_err(fault)?;
+    let metadata = card.map(|card| Ok(HashMap::from([(KEY.to_string(), canonical(card)?)]))).transpose()?;
+    let parts = tensor_file::parts(views, metadata).map_err(fault)?;
     replace_file_on(&RealDisk, path, &parts).map_err(|error| Error::writing(path, error))
 }
 
@@ -131,47 +132,72 @@ pub fn roles(run: &Path) -> Vec<String> {
     stems
 }
 
-/// Reads the tensors `expected` (name, shape) from the safetensors file at `path`. F16, BF16 and F64 are converted to
+/// Reads the tensors `expected` (name, shape) from the safetensors file at `path`, or from a checkpoint of PyTorch. F16, BF16 and F64 are converted to
 /// f32; the prefix of a wrapper that stands before every name is taken off; `num_batches_tracked` is ignored.
 ///
 /// # Errors
 /// The file cannot be read, is damaged (with the byte), holds other names or shapes (the first differences are listed),
 /// types that are not floating point, or numbers that are not finite.
 pub fn load(path: &Path, expected: &[(&str, &[usize])]) -> Result<Loaded> {
-    let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
-    let file = parse(path, &bytes)?;
-    let card = read_card(path, &bytes)?;
-    let found = named(&file);
-    compare(path, &found, expected, card.as_ref())?;
-    let mut tensors = BTreeMap::new();
-    for (name, _) in expected {
-        let elements = to_f32(&found[*name])
-            .map_err(|what| Error::request(format!("{}: tensor `{name}` {what}", path.display())))?;
-        tensors.insert(name.to_string(), elements);
-    }
-    Ok(Loaded { tensors, card })
+    let (tensors, card) = open(path)?;
+    Ok(Loaded { tensors: chosen(path, &tensors, expected, card.as_ref())?, card })
 }
 
-/// Names and shapes of the tensors in the safetensors file at `path`, as [`load`] would call them.
+/// All tensors of a file that [`load`] can read, as it would take them, and the file's card.
 ///
 /// # Errors
-/// The file cannot be read or is damaged.
-pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+/// The file cannot be read or is damaged (with the byte).
+pub fn open(path: &Path) -> Result<(Vec<Tensor>, Option<ModelCard>)> {
     let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
+    if pytorch::is_checkpoint(&bytes) {
+        drop(bytes);
+        return Ok((checkpoint(path, None)?, None));
+    }
     let file = parse(path, &bytes)?;
-    Ok(named(&file).into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect())
+    let card = read_card(path, &bytes)?;
+    let tensors = file.iter().map(|(name, view)| tensor(name, &view)).collect();
+    Ok((unwrapped(tensors), card))
 }
 
-/// The tensors by name, without a wrapper's prefix and without what is ignored.
-fn named<'a>(file: &'a SafeTensors) -> BTreeMap<String, TensorView<'a>> {
-    let mut found: BTreeMap<String, TensorView> = file.iter().map(|(name, view)| (name.to_string(), view)).collect();
+/// A checkpoint that `torch.save` wrote, as [`load`] would take it: `key` says where in it the state dict is.
+///
+/// # Errors
+/// As [`pytorch::read`].
+pub fn checkpoint(path: &Path, key: Option<&str>) -> Result<Vec<Tensor>> {
+    Ok(unwrapped(pytorch::read(path, key)?))
+}
+
+fn tensor(name: &str, view: &TensorView) -> Tensor {
+    Tensor { name: name.into(), dtype: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() }
+}
+
+/// Tensors without a wrapper's prefix, and without what nothing is computed from.
+fn unwrapped(mut tensors: Vec<Tensor>) -> Vec<Tensor> {
     for wrapper in WRAPPERS {
-        if !found.is_empty() && found.keys().all(|name| name.starts_with(wrapper)) {
-            found = found.into_iter().map(|(name, view)| (name[wrapper.len()..].to_string(), view)).collect();
+        if !tensors.is_empty() && tensors.iter().all(|one| one.name.starts_with(wrapper)) {
+            tensors.iter_mut().for_each(|one| drop(one.name.drain(..wrapper.len())));
         }
     }
-    found.retain(|name, _| name.rsplit('.').next() != Some(IGNORED));
-    found
+    tensors.retain(|one| one.name.rsplit('.').next() != Some(IGNORED));
+    tensors
+}
+
+/// Of `tensors`, which are those of the file at `path`, the elements of those that are `expected`, which have to be all.
+///
+/// # Errors
+/// As [`load`].
+pub fn chosen(
+    path: &Path,
+    tensors: &[Tensor],
+    expected: &[(&str, &[usize])],
+    card: Option<&ModelCard>,
+) -> Result<BTreeMap<String, Vec<f32>>> {
+    let found: BTreeMap<&str, &Tensor> = tensors.iter().map(|one| (one.name.as_str(), one)).collect();
+    compare(path, &found, expected, card)?;
+    let elements = |name: &str| {
+        to_f32(found[name]).map_err(|what| Error::request(format!("{}: tensor `{name}` {what}", path.display())))
+    };
+    expected.iter().map(|(name, _)| Ok((name.to_string(), elements(name)?))).collect()
 }
 
 /// One way in which a file does not fit.
@@ -183,7 +209,7 @@ enum Difference<'a> {
 
 fn compare(
     path: &Path,
-    found: &BTreeMap<String, TensorView>,
+    found: &BTreeMap<&str, &Tensor>,
     expected: &[(&str, &[usize])],
     card: Option<&ModelCard>,
 ) -> Result<()> {
@@ -191,15 +217,15 @@ fn compare(
     for (name, shape) in expected {
         match found.get(*name) {
             None => differences.push(Difference::Missing(name, shape)),
-            Some(view) if view.shape() != *shape => {
-                differences.push(Difference::Shape { name, found: view.shape(), expected: shape });
+            Some(one) if one.shape != *shape => {
+                differences.push(Difference::Shape { name, found: &one.shape, expected: shape });
             }
             Some(_) => {}
         }
     }
     let names: std::collections::BTreeSet<&str> = expected.iter().map(|(name, _)| *name).collect();
-    let unexpected = found.iter().filter(|(name, _)| !names.contains(name.as_str()));
-    differences.extend(unexpected.map(|(name, view)| Difference::Unexpected(name, view.shape())));
+    let unexpected = found.iter().filter(|(name, _)| !names.contains(*name));
+    differences.extend(unexpected.map(|(name, one)| Difference::Unexpected(name, &one.shape)));
     if differences.is_empty() {
         return Ok(());
     }
@@ -240,9 +266,9 @@ fn only_classes_differ(differences: &[Difference]) -> Option<(usize, usize)> {
     (differences.len() <= 2 && classes.all(|pair| pair == Some(first))).then_some(first)
 }
 
-fn to_f32(view: &TensorView) -> Result<Vec<f32>, String> {
-    let bytes = view.data();
-    let elements: Vec<f32> = match view.dtype() {
+fn to_f32(tensor: &Tensor) -> Result<Vec<f32>, String> {
+    let bytes = &tensor.bytes;
+    let elements: Vec<f32> = match tensor.dtype {
         Dtype::F32 => convert(bytes, f32::from_le_bytes),
         Dtype::F16 => convert(bytes, |bytes| half::f16::from_le_bytes(bytes).to_f32()),
         Dtype::BF16 => convert(bytes, |bytes| half::bf16::from_le_bytes(bytes).to_f32()),
@@ -314,6 +340,9 @@ fn read_card(path: &Path, bytes: &[u8]) -> Result<Option<ModelCard>> {
 /// The file cannot be read or is damaged.
 pub fn card(path: &Path) -> Result<Option<ModelCard>> {
     let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
+    if pytorch::is_checkpoint(&bytes) {
+        return Ok(None);
+    }
     parse(path, &bytes)?;
     read_card(path, &bytes)
 }

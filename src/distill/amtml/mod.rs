@@ -25,11 +25,11 @@ use super::logits::{divergences_of, kl_divisor, log_of, mixture};
 use super::relations::Relations;
 use super::{
     Classroom, Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Pupil, Quantity,
-    Taps, Taught, Term, Use, features,
+    Taps, Taught, Use, features,
 };
 use crate::error::Result;
 use crate::nn::{Distribution, Network, Rule};
-use crate::tape::{Tape, ValueId};
+use crate::tape::Tape;
 
 /// What this method says about itself.
 pub const DESCRIPTION: MethodDescription = MethodDescription {
@@ -63,7 +63,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             "hints",
             &["teacher_level", "same_depth", "group", "second_map", "attention"],
             "who teaches which map: pooled features to maps 2, 3, ...; equal depths; all but the last teacher; \
-                            all to map 2 in the first stage; attention maps",
+             all to map 2 in the first stage; attention maps",
         ),
         Hyperparameter::flag(
             "frozen_regressors",
@@ -168,43 +168,34 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let log_target = log_of(tape, target)?;
     let divergences = divergences_of(tape, log_q, log_target)?;
     let divergence = tape.average(divergences)?;
-    let divisor = kl_divisor(tape, log_q, values);
-    let imitation = tape.scale(divergence, 2.0 * alpha * temperature * temperature / divisor);
+    let imitation = 2.0 * alpha * temperature * temperature / kl_divisor(tape, log_q, values);
     let output = if values.flag("tempered_student") { log_q } else { lesson.student.logits };
     let cross_entropy = tape.cross_entropy(output, lesson.labels, lesson.label_smoothing)?;
-    let labels = tape.scale(cross_entropy, 1.0 - alpha);
-    let kd = tape.add(imitation, labels)?;
-
-    let mut terms = vec![Term::scalar("cross_entropy", labels), Term::scalar("target", imitation)];
+    let mut parts = vec![("cross_entropy", 1.0 - alpha, cross_entropy), ("target", imitation, divergence)];
+    let kd = tape.weighted_sum(&[(1.0 - alpha, cross_entropy), (imitation, divergence)])?;
     let mut details = vec![("loss/kd", kd), ("teacher_weight", weights)];
-    let mut parts = vec![kd];
-    let mut add = |tape: &mut Tape, name: (&str, &'static str), weight: f64, value: ValueId| {
-        let part = tape.scale(value, weight);
-        parts.push(part);
-        terms.push(Term::scalar(name.0, part));
-        details.push((name.1, value));
-    };
+
     let relations = Relations::new(tape, output, target)?; // The target is a constant there.
-    let angle_weight = values.number("angle_weight");
-    if angle_weight > 0.0 {
+    if values.number("angle_weight") > 0.0 {
         let angle = relations.angle_loss(tape)?;
-        add(tape, ("angle", "loss/angle"), angle_weight, angle);
+        parts.push(("angle", values.number("angle_weight"), angle));
+        details.push(("loss/angle", angle));
     }
-    let distance_weight = values.number("distance_weight");
-    if distance_weight > 0.0 {
+    if values.number("distance_weight") > 0.0 {
         let distance = relations.distance_loss(tape)?;
-        add(tape, ("distance", "loss/distance"), distance_weight, distance);
+        parts.push(("distance", values.number("distance_weight"), distance));
+        details.push(("loss/distance", distance));
     }
     if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
-        add(tape, ("hint", "loss/hint"), values.number("hint_weight"), hint);
+        parts.push(("hint", values.number("hint_weight"), hint));
+        details.push(("loss/hint", hint));
     }
-    let regularisation = values.number("regularisation");
-    if let Some(adapter) = adapter.as_ref().filter(|_| first_stage && regularisation > 0.0) {
+    if let Some(adapter) = adapter.as_ref().filter(|_| first_stage && values.number("regularisation") > 0.0) {
         let squares = adapter.squares(tape)?;
-        add(tape, ("regulariser", "loss/regulariser"), regularisation, squares);
+        parts.push(("regulariser", values.number("regularisation"), squares));
+        details.push(("loss/regulariser", squares));
     }
-    let parts: Vec<(f64, ValueId)> = parts.into_iter().map(|part| (1.0, part)).collect();
-    let loss = tape.weighted_sum(&parts)?;
+    let taught = Taught::sum(tape, parts)?;
 
     let mean = tape.mean(weights, &[0])?; // [1, K]
     let uses = teachers.iter().enumerate().map(|(index, teacher)| MentorUse {
@@ -213,10 +204,10 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     });
     let mentors = uses.collect();
     let updates = match adapter {
-        Some(adapter) if first_stage => vec![adapter.update(tape, lesson, values, loss)],
+        Some(adapter) if first_stage => vec![adapter.update(tape, lesson, values, taught.loss)],
         _ => Vec::new(),
     };
-    Ok(Taught { mentors, details, updates, ..Taught::new(loss, terms) })
+    Ok(Taught { mentors, details, updates, ..taught })
 }
 
 #[cfg(test)]

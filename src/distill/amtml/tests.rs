@@ -1,5 +1,5 @@
-use super::super::check::{Mentors, Small, check_method};
 use super::*;
+use crate::distill::check::{Mentors, Small, check_method};
 use crate::distill::find;
 
 /// Two teachers whose pooled features come with maps of other sizes than the student's.

@@ -88,7 +88,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             "overlap",
             &["count", "union", "count2"],
             "how often the error of a pixel counts that several areas cover: as often, once, or squared as \
-                            released",
+             released",
         ),
         Hyperparameter::flag(
             "adapter_relu",
@@ -121,7 +121,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             "held_out",
             true,
             "whether the policy learns from the half of a batch that features are not compared on (base = \
-                            \"fitnet\")",
+             \"fitnet\")",
         ),
         Hyperparameter::weight("unrolled_rate", 0.01, "length of the virtual step"),
         Hyperparameter::weight("unrolled_decay", 1e-4, "weight decay of the virtual step"),
@@ -129,7 +129,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             "unrolled_random_policy",
             false,
             "as released: after the virtual step the loss is of features that an untrained policy augments, not \
-                            of plain ones",
+             of plain ones",
         ),
         Hyperparameter::flag(
             "relax_repeats_choice",

@@ -28,7 +28,7 @@ const EXPECTED: [(&str, &[usize]); 2] = [("fc.weight", &[2, 3]), ("fc.bias", &[2
 fn saved() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    save(&path, &[("fc.weight", &[2, 3], &WEIGHT), ("fc.bias", &[2], &BIAS)], &a_card()).unwrap();
+    save(&path, &[("fc.weight", &[2, 3], &WEIGHT), ("fc.bias", &[2], &BIAS)], Some(&a_card())).unwrap();
     (folder, path)
 }
 
@@ -56,7 +56,7 @@ fn what_is_saved_is_loaded_and_saving_again_gives_the_same_bytes() {
     let bytes = fs::read(&path).unwrap();
     for round in 0..20 {
         let again = folder.path().join(format!("{round}.safetensors"));
-        save(&again, &[("fc.bias", &[2], &BIAS), ("fc.weight", &[2, 3], &WEIGHT)], &a_card()).unwrap();
+        save(&again, &[("fc.bias", &[2], &BIAS), ("fc.weight", &[2, 3], &WEIGHT)], Some(&a_card())).unwrap();
         assert_eq!(fs::read(&again).unwrap(), bytes);
     }
     let metadata = String::from_utf8_lossy(&bytes);
@@ -187,10 +187,10 @@ fn numbers_that_are_not_finite_and_integer_weights_are_refused() {
 fn saving_refuses_wrong_shapes_and_numbers_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.safetensors");
-    assert!(save(&path, &[("a", &[3], &BIAS)], &a_card()).unwrap_err().to_string().contains("`a`"));
+    assert!(save(&path, &[("a", &[3], &BIAS)], Some(&a_card())).unwrap_err().to_string().contains("`a`"));
     let twice: [(&str, &[usize], &[f32]); 2] = [("a", &[2], &BIAS), ("a", &[2], &BIAS)];
-    assert!(save(&path, &twice, &a_card()).unwrap_err().to_string().contains("two tensors"));
+    assert!(save(&path, &twice, Some(&a_card())).unwrap_err().to_string().contains("two tensors"));
     let card = ModelCard { std: vec![f64::NAN], ..a_card() };
-    assert!(save(&path, &[("a", &[2], &BIAS)], &card).unwrap_err().to_string().contains("`std` is not a finite"));
+    assert!(save(&path, &[("a", &[2], &BIAS)], Some(&card)).unwrap_err().to_string().contains("`std` is not a finite"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -2,17 +2,41 @@
 
 use std::collections::HashMap;
 
-use super::{Array, Global, Id, MOST_VALUES, Value};
-use crate::data::stream::ByteStream;
+use super::{Id, Made, Name, Pickle, Value};
+use crate::stream::ByteStream;
 use crate::{Error, Result};
 
+/// More objects than any file that we read has (CIFAR-100 has some 200,000).
+const MOST_VALUES: usize = 1 << 23;
+
+impl Pickle {
+    /// Reads one pickle; others may follow it in the stream.
+    ///
+    /// # Errors
+    /// With the byte, where the program is none that this reader knows.
+    pub fn read(stream: &mut ByteStream<'_>) -> Result<Self> {
+        let mut machine = Machine {
+            stream,
+            values: Vec::new(),
+            places: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+            start: 0,
+        };
+        let root = machine.run()?;
+        let Machine { values, places, .. } = machine;
+        Ok(Self { name: stream.name().to_string(), values, places, root })
+    }
+}
+
 /// The stack machine.
-pub(super) struct Machine<'a> {
-    pub(super) stream: ByteStream<'a>,
+struct Machine<'a, 'b> {
+    stream: &'a mut ByteStream<'b>,
     /// Every object that was made.
-    pub(super) values: Vec<Value>,
+    values: Vec<Value>,
     /// Where in the file each was.
-    pub(super) places: Vec<u64>,
+    places: Vec<u64>,
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
@@ -20,13 +44,7 @@ pub(super) struct Machine<'a> {
     start: u64,
 }
 
-impl<'a> Machine<'a> {
-    /// At the beginning of the program.
-    pub(super) fn new(stream: ByteStream<'a>) -> Self {
-        let (values, places) = (Vec::new(), Vec::new());
-        Self { stream, values, places, stack: Vec::new(), marks: Vec::new(), memo: HashMap::new(), start: 0 }
-    }
-
+impl Machine<'_, '_> {
     fn error(&self, message: impl std::fmt::Display) -> Error {
         self.stream.error_at(self.start, message)
     }
@@ -85,6 +103,8 @@ impl<'a> Machine<'a> {
         let list = self.top()?;
         match &mut self.values[list] {
             Value::List(list) => list.extend(items),
+            // Of a class that nobody knows.
+            Value::Made(_) => {}
             _ => return Err(self.error("the pickle appends to something that is not a list")),
         }
         Ok(())
@@ -93,7 +113,7 @@ impl<'a> Machine<'a> {
     fn set_items(&mut self, items: &[Id]) -> Result<()> {
         let dictionary = self.top()?;
         match &mut self.values[dictionary] {
-            Value::Dictionary(entries) if items.len().is_multiple_of(2) => {
+            Value::Dictionary(entries) | Value::Made(Made { items: entries, .. }) if items.len().is_multiple_of(2) => {
                 entries.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
             }
             _ => return Err(self.error("the pickle sets items of something that is not a dictionary")),
@@ -115,7 +135,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Runs the program to its end: what it leaves on the stack.
-    pub(super) fn run(&mut self) -> Result<Id> {
+    fn run(&mut self) -> Result<Id> {
         loop {
             self.start = self.stream.position();
             let opcode = self.stream.byte("a pickle opcode")?;
@@ -142,23 +162,32 @@ impl<'a> Machine<'a> {
                     let number = self.number(4)? as u32 as i32;
                     self.push(Value::Integer(i64::from(number)))?;
                 }
+                b'G' => {
+                    // Big-endian, unlike everything else.
+                    let number = f64::from_bits(self.number(8)?.swap_bytes());
+                    self.push(Value::Number(number))?;
+                }
                 0x8a => self.long()?,
                 b'U' | b'C' | 0x8c => self.push_text(1)?,
                 b'T' | b'B' | b'X' => self.push_text(4)?,
                 0x8d | 0x8e | 0x96 => self.push_text(8)?,
-                b']' => self.push(Value::List(Vec::new()))?,
+                b']' | 0x8f => self.push(Value::List(Vec::new()))?,
                 b'}' => self.push(Value::Dictionary(Vec::new()))?,
                 b')' => self.push(Value::Tuple(Vec::new()))?,
                 b't' => {
                     let items = self.since_mark()?;
                     self.push(Value::Tuple(items))?;
                 }
+                0x91 => {
+                    let items = self.since_mark()?;
+                    self.push(Value::List(items))?;
+                }
                 0x85..=0x87 => self.pop_tuple(usize::from(opcode - 0x84))?,
                 b'a' => {
                     let item = self.pop()?;
                     self.append(vec![item])?;
                 }
-                b'e' => {
+                b'e' | 0x90 => {
                     let items = self.since_mark()?;
                     self.append(items)?;
                 }
@@ -189,7 +218,7 @@ impl<'a> Machine<'a> {
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.global(&module, &name)?;
+                    self.push(Value::Global(Name { module, name }))?;
                 }
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
@@ -198,12 +227,35 @@ impl<'a> Machine<'a> {
                         _ => String::new(),
                     };
                     let (module, name) = (text(module), text(name));
-                    self.global(&module, &name)?;
+                    self.push(Value::Global(Name { module, name }))?;
                 }
-                b'R' => self.reduce()?,
-                b'b' => self.build()?,
+                b'R' | 0x81 => {
+                    let arguments = self.pop()?;
+                    self.make(arguments)?;
+                }
+                0x92 => {
+                    // Arguments by name lie on top; they say nothing that is asked for.
+                    let (_, arguments) = (self.pop()?, self.pop()?);
+                    self.make(arguments)?;
+                }
+                b'b' => {
+                    let (state, object) = (self.pop()?, self.top()?);
+                    match &mut self.values[object] {
+                        Value::Made(made) => made.state = Some(state),
+                        _ => return Err(self.error("the pickle sets attributes of something that has none")),
+                    }
+                }
+                b'Q' => {
+                    let id = self.pop()?;
+                    self.push(Value::Persistent(id))?;
+                }
+                b'0' => self.pop().map(drop)?,
+                b'2' => {
+                    let id = self.top()?;
+                    self.stack.push(id);
+                }
                 _ => {
-                    let message = format!("pickle opcode 0x{opcode:02x} is none that a CIFAR file holds");
+                    let message = format!("0x{opcode:02x} is no pickle opcode that this reader knows");
                     return Err(self.error(message).help("nothing in the file was executed"));
                 }
             }
@@ -219,11 +271,22 @@ impl<'a> Machine<'a> {
     fn long(&mut self) -> Result<()> {
         let bytes = self.number(1)? as usize;
         if bytes > 8 {
-            return Err(self.error("the pickle holds an integer of more than 64 bits"));
+            let number = self.stream.read_declared(bytes as u64, "an integer of the pickle")?;
+            return self.push(Value::Large(number));
         }
         let unused = 64 - 8 * bytes as u32;
         let number = self.number(bytes)?;
         self.push(Value::Integer(if bytes == 0 { 0 } else { ((number << unused) as i64) >> unused }))
+    }
+
+    /// What calling the object on top of the stack would make: written down, not called.
+    fn make(&mut self, arguments: Id) -> Result<()> {
+        let by = self.pop()?;
+        let Value::Tuple(arguments) = &self.values[arguments] else {
+            return Err(self.error("the pickle's arguments are not a tuple"));
+        };
+        let arguments = arguments.clone();
+        self.push(Value::Made(Made { by, arguments, items: Vec::new(), state: None }))
     }
 
     fn push_text(&mut self, length_bytes: usize) -> Result<()> {
@@ -240,102 +303,5 @@ impl<'a> Machine<'a> {
                 byte => line.push(byte),
             }
         }
-    }
-
-    fn global(&mut self, module: &str, name: &str) -> Result<()> {
-        let global = match (module, name) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct") => Global::Reconstruct,
-            ("numpy.core.numeric" | "numpy._core.numeric", "_frombuffer") => Global::FromBuffer,
-            ("numpy", "ndarray") => Global::NdArray,
-            ("numpy", "dtype") => Global::Dtype,
-            ("_codecs", "encode") => Global::Encode,
-            _ => {
-                return Err(self
-                    .error(format!("the pickle asks for `{module}.{name}`, which no CIFAR file needs"))
-                    .help("nothing in the file was executed; do not open it elsewhere either"));
-            }
-        };
-        self.push(Value::Global(global))
-    }
-
-    /// What calling a global would make.
-    fn reduce(&mut self) -> Result<()> {
-        let (arguments, callable) = (self.pop()?, self.pop()?);
-        let Value::Tuple(arguments) = &self.values[arguments] else {
-            return Err(self.error("the pickle's arguments are not a tuple"));
-        };
-        let arguments = arguments.clone();
-        let text = |index: usize| match arguments.get(index).map(|id| &self.values[*id]) {
-            Some(Value::Text(text)) => Some(text.as_slice()),
-            _ => None,
-        };
-        let made = match self.values[callable] {
-            Value::Global(Global::Encode) if text(1) == Some(b"latin1") => {
-                let decoded = text(0).and_then(|text| std::str::from_utf8(text).ok());
-                decoded
-                    .and_then(|text| text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect())
-                    .map(Value::Text)
-            }
-            Value::Global(Global::Reconstruct) => Some(Value::Array(None)),
-            Value::Global(Global::Dtype) => match text(0) {
-                Some(b"u1" | b"|u1") => Some(Value::ByteType),
-                other => {
-                    let other = String::from_utf8_lossy(other.unwrap_or(b"?")).into_owned();
-                    return Err(self.error(format!("an array of type `{other}`; expected bytes (`u1`)")));
-                }
-            },
-            Value::Global(Global::FromBuffer) if arguments.len() == 4 => {
-                let column_major = text(3) == Some(b"F");
-                let array = self.array(arguments[2], arguments[1], column_major, arguments[0])?;
-                Some(Value::Array(Some(array)))
-            }
-            _ => None,
-        };
-        match made {
-            Some(made) => self.push(made),
-            None => Err(self.error("the pickle makes an object that no CIFAR file holds")),
-        }
-    }
-
-    /// Gives an array its content; an element type needs none.
-    fn build(&mut self) -> Result<()> {
-        let (state, object) = (self.pop()?, self.top()?);
-        match (&self.values[object], &self.values[state]) {
-            (Value::ByteType, _) => Ok(()),
-            (Value::Array(None), Value::Tuple(state)) if state.len() == 5 => {
-                let (shape, element, order, bytes) = (state[1], state[2], state[3], state[4]);
-                let column_major = matches!(self.values[order], Value::Integer(1) | Value::Bool(true));
-                let array = self.array(shape, element, column_major, bytes)?;
-                self.values[object] = Value::Array(Some(array));
-                Ok(())
-            }
-            _ => Err(self.error("the pickle fills an object that no CIFAR file holds")),
-        }
-    }
-
-    fn array(&mut self, shape: Id, element: Id, column_major: bool, bytes: Id) -> Result<Array> {
-        let extent = |id: &Id| match self.values[*id] {
-            Value::Integer(extent) => usize::try_from(extent).ok(),
-            _ => None,
-        };
-        let shape: Option<Vec<usize>> = match &self.values[shape] {
-            Value::Tuple(shape) => shape.iter().map(extent).collect(),
-            _ => None,
-        };
-        let Some([rows, columns]) = shape.as_deref().and_then(|shape| <[usize; 2]>::try_from(shape).ok()) else {
-            return Err(self.error("the array has not two dimensions"));
-        };
-        if !matches!(self.values[element], Value::ByteType) {
-            return Err(self.error("the array has no element type"));
-        }
-        let Value::Text(bytes) = &mut self.values[bytes] else {
-            return Err(self.error("the array has no bytes"));
-        };
-        let bytes = std::mem::take(bytes);
-        if rows.checked_mul(columns) != Some(bytes.len()) {
-            let message = format!("the array declares {rows} x {columns} bytes, but holds {}", bytes.len());
-            return Err(self.error(message));
-        }
-        Ok(Array { rows, columns, column_major, bytes })
     }
 }

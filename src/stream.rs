@@ -14,16 +14,16 @@ use crate::{Error, Result};
 const STEP: usize = 1 << 20;
 
 /// How many bytes a reader has handed on; shared, because readers are buried in decoders.
-pub(super) type Counter = Rc<Cell<u64>>;
+pub(crate) type Counter = Rc<Cell<u64>>;
 
 /// Counts what is consumed of a buffered reader: inside a gzip decoder, the byte of the file where it stands.
-pub(super) struct Counted<R> {
+pub(crate) struct Counted<R> {
     inner: R,
     count: Counter,
 }
 
 impl<R> Counted<R> {
-    pub(super) fn new(inner: R) -> (Self, Counter) {
+    pub(crate) fn new(inner: R) -> (Self, Counter) {
         let count = Counter::default();
         (Self { inner, count: count.clone() }, count)
     }
@@ -49,7 +49,7 @@ impl<R: BufRead> BufRead for Counted<R> {
 }
 
 /// Bytes of a file, of a member of an archive, or of memory; gzip is unpacked where the content is gzip.
-pub(super) struct ByteStream<'a> {
+pub(crate) struct ByteStream<'a> {
     name: String,
     reader: Box<dyn Read + 'a>,
     position: u64,
@@ -61,7 +61,7 @@ pub(super) struct ByteStream<'a> {
 
 impl<'a> ByteStream<'a> {
     /// The bytes of `reader`, called `name` in errors.
-    pub(super) fn new(name: impl Into<String>, mut reader: impl BufRead + 'a, length: Option<u64>) -> Result<Self> {
+    pub(crate) fn new(name: impl Into<String>, mut reader: impl BufRead + 'a, length: Option<u64>) -> Result<Self> {
         let name = name.into();
         let start = reader.fill_buf().map_err(|error| Error::reading(&name, error))?;
         Ok(if start.starts_with(&[0x1f, 0x8b]) {
@@ -74,29 +74,29 @@ impl<'a> ByteStream<'a> {
     }
 
     /// Opens a file.
-    pub(super) fn open(path: &Path) -> Result<ByteStream<'static>> {
+    pub(crate) fn open(path: &Path) -> Result<ByteStream<'static>> {
         let file = File::open(path).map_err(|error| Error::reading(path, error))?;
         ByteStream::new(path.display().to_string(), BufReader::with_capacity(1 << 16, file), None)
     }
 
     /// What the stream is called in errors.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// The next byte's place, counted after unpacking.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// An error at byte `position`.
-    pub(super) fn error_at(&self, position: u64, message: impl std::fmt::Display) -> Error {
+    pub(crate) fn error_at(&self, position: u64, message: impl std::fmt::Display) -> Error {
         let unpacked = if self.packed.is_some() { " (after unpacking)" } else { "" };
         Error::request(format!("{}: byte {position}{unpacked}: {message}", self.name))
     }
 
     /// Up to `buffer.len()` bytes; fewer only at the end.
-    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
             match self.reader.read(&mut buffer[filled..]) {
@@ -134,7 +134,7 @@ impl<'a> ByteStream<'a> {
     }
 
     /// Exactly `buffer.len()` bytes, which hold `what`.
-    pub(super) fn read_exact(&mut self, buffer: &mut [u8], what: &str) -> Result<()> {
+    pub(crate) fn read_exact(&mut self, buffer: &mut [u8], what: &str) -> Result<()> {
         let start = self.position;
         let filled = self.fill(buffer)?;
         if filled == buffer.len() {
@@ -145,7 +145,7 @@ impl<'a> ByteStream<'a> {
     }
 
     /// `count` bytes, which hold `what`. Memory grows with what is really there.
-    pub(super) fn read_declared(&mut self, count: u64, what: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read_declared(&mut self, count: u64, what: &str) -> Result<Vec<u8>> {
         let start = self.position;
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < count {
@@ -163,7 +163,7 @@ impl<'a> ByteStream<'a> {
     }
 
     /// Everything that is left, at most `limit` bytes.
-    pub(super) fn read_rest(&mut self, limit: u64, what: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read_rest(&mut self, limit: u64, what: &str) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         loop {
             let filled = bytes.len();
@@ -182,21 +182,21 @@ impl<'a> ByteStream<'a> {
     }
 
     /// One byte of `what`.
-    pub(super) fn byte(&mut self, what: &str) -> Result<u8> {
+    pub(crate) fn byte(&mut self, what: &str) -> Result<u8> {
         let mut byte = [0];
         self.read_exact(&mut byte, what)?;
         Ok(byte[0])
     }
 
     /// A big-endian 32-bit number, which is `what`.
-    pub(super) fn big_endian(&mut self, what: &str) -> Result<u32> {
+    pub(crate) fn big_endian(&mut self, what: &str) -> Result<u32> {
         let mut bytes = [0; 4];
         self.read_exact(&mut bytes, what)?;
         Ok(u32::from_be_bytes(bytes))
     }
 
     /// Fails if anything follows. For gzip this also checks the sum at the end.
-    pub(super) fn expect_end(&mut self, after: &str) -> Result<()> {
+    pub(crate) fn expect_end(&mut self, after: &str) -> Result<()> {
         let end = self.position;
         match self.fill(&mut [0])? {
             0 => Ok(()),
@@ -205,7 +205,7 @@ impl<'a> ByteStream<'a> {
     }
 
     /// Reads to the end and forgets what was there.
-    pub(super) fn drain(&mut self) -> Result<()> {
+    pub(crate) fn drain(&mut self) -> Result<()> {
         let mut buffer = [0; 4096];
         while self.fill(&mut buffer)? == buffer.len() {}
         Ok(())
