@@ -72,8 +72,9 @@ KERNEL(peak_areas_f32, IMAGE_THREADS)
             u32 axis = threadIdx.x % 2, pixel = last.number % pixels;
             u32 place = axis ? pixel / of.width : pixel % of.width, extent = axis ? of.height : of.width;
             float reach = 0.5f * size[2 * pixel + axis], middle = float(place) + offset[2 * pixel + axis];
-            float edge = threadIdx.x < 2 ? middle - reach : middle + reach;
-            boxes[4 * area + threadIdx.x] = fminf(fmaxf(edge, 0), float(extent - 1));
+            // A box beyond the map begins behind its end.
+            boxes[4 * area + threadIdx.x] =
+                threadIdx.x < 2 ? fmaxf(middle - reach, 0) : fminf(middle + reach, float(extent - 1));
         }
     }
 }

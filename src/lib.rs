@@ -26,5 +26,6 @@ mod stream;
 pub mod tape;
 pub mod tensor;
 pub mod train;
+mod words;
 
 pub use error::{Error, Kind, Result};

@@ -41,9 +41,17 @@ fn refused(arguments: &[&str], phrases: &[&str]) {
     assert!(!stderr(&output).contains('\u{1b}'), "colours without a terminal:\n{}", stderr(&output));
 }
 
+/// What is read on screens of 100 columns fits there.
+#[track_caller]
+fn assert_narrow(list: &str) {
+    let widest = list.lines().max_by_key(|line| line.chars().count()).unwrap();
+    assert!(widest.chars().count() <= 100, "{} columns:\n{widest}", widest.chars().count());
+}
+
 #[test]
 fn presets_are_listed_and_shown() {
     let list = succeeds(&["presets"]);
+    assert_narrow(&list);
     assert!(list.lines().any(|line| line.starts_with("fashion-classroom ")), "{list}");
     let shown = succeeds(&["presets", "show", "fashion-classroom"]);
     assert!(shown.contains("name = \"fashion-classroom\""), "{shown}");
@@ -56,6 +64,15 @@ fn methods_are_listed_for_people_and_programs() {
     for phrase in ["classroomkd: ", "arXiv 2409.20237", "tau = 12.0", "needs: a teacher"] {
         assert!(list.contains(phrase), "no {phrase:?} in\n{list}");
     }
+    assert_narrow(&list);
+    // One method by its name.
+    let one = succeeds(&["methods", "sokd"]);
+    assert!(one.starts_with("sokd: ") && list.contains(&one) && !one.contains("classroomkd"), "{one}");
+    let two: serde_json::Value = serde_json::from_str(&succeeds(&["methods", "kd", "dml", "--json"])).unwrap();
+    let two: Vec<&serde_json::Value> =
+        two["methods"].as_array().unwrap().iter().map(|method| &method["name"]).collect();
+    assert_eq!(two, ["kd", "dml"]);
+    refused(&["methods", "skod"], &["there is no method `skod`", "did you mean `sokd`?"]);
     let document: serde_json::Value = serde_json::from_str(&succeeds(&["methods", "--json"])).unwrap();
     let methods = document["methods"].as_array().unwrap();
     let names: Vec<&str> = methods.iter().map(|method| method["name"].as_str().unwrap()).collect();
@@ -73,6 +90,7 @@ fn methods_are_listed_for_people_and_programs() {
 fn models_are_listed_for_people_and_programs() {
     let list = succeeds(&["models"]);
     assert!(list.lines().any(|line| line.starts_with("resnet8 ") && line.contains(" 83,892 ")), "{list}");
+    assert_narrow(&list);
     let read = |arguments: &[&str]| -> serde_json::Value { serde_json::from_str(&succeeds(arguments)).unwrap() };
     let document = read(&["models", "--json"]);
     let models = document["models"].as_array().unwrap();

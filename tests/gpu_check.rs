@@ -53,7 +53,7 @@ fn all_stages_run_from_start_to_end_on_the_simulator() {
     let output = gpu_check(&["all", "--device", "sim", "--from", carried, "--out", out_name, "--commit", "abc1234"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 
-    for stage in ["correct", "bench", "peers"] {
+    for stage in ["correct", "bench", "peers", "accuracy"] {
         let results = results(&out, stage);
         assert_eq!((&results["finished"], &results["passed"]), (&true.into(), &true.into()), "{results}");
         assert_eq!((&results["device"], &results["commit"]), (&"sim".into(), &"abc1234".into()));
@@ -73,6 +73,10 @@ fn all_stages_run_from_start_to_end_on_the_simulator() {
     let bench = results(&out, "bench");
     let counted = bench["steps"].as_array().unwrap().iter().find(|step| step["name"] == "kernel/add_b2").unwrap();
     assert!(counted["entries"][0]["loads"]["least"].as_u64().unwrap() > 0, "{bench}");
+    let accuracy = results(&out, "accuracy");
+    let step = &accuracy["steps"][0];
+    assert_eq!((&step["name"], &step["epochs"]), (&"small f32".into(), &1.into()), "{accuracy}");
+    assert_eq!(step["models"].as_array().unwrap().len(), 3, "{accuracy}");
     let summary = fs::read_to_string(out.join("summary.md")).unwrap();
     assert!(summary.contains("two runs | passed") && summary.contains("no measurement"), "{summary}");
 }

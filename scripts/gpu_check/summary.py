@@ -2,7 +2,7 @@
 
 import json
 
-STAGES = ["correct", "bench", "peers"]
+STAGES = ["correct", "bench", "peers", "accuracy"]
 
 
 def summary(out):
@@ -23,7 +23,7 @@ def summary(out):
         lines += ["", "| step | outcome | seconds | figures |", "|---|---|---:|---|"]
         for step in stage["steps"]:
             lines.append(f"| {step['name']} | {step['outcome']} | {step['seconds']} | {figures(step)} |")
-        lines += ["", *comparison(stage)]
+        lines += ["", *comparison(stage), *accuracies(stage)]
     return "\n".join(lines) + "\n"
 
 
@@ -60,4 +60,21 @@ def comparison(stage):
                 lines.append(
                     f"| {name} | {speed:.0f} | {eager} | {best}, {theirs[best]:.0f} | {speed / theirs[best]:.2f} |"
                 )
+    return lines + [""]
+
+
+def accuracies(stage):
+    """A row for every model of every run: test accuracy of the last epoch, mean and spread of the seeds."""
+    if stage["stage"] != "accuracy":
+        return []
+    lines = ["| run | epochs | role | model | trained by | top-1 % | std | seeds |", "|---|---:|---|---|---|---:|---:|---|"]
+    percent = lambda share: "" if share is None else f"{100 * share:.2f}"
+    for step in stage["steps"]:
+        for model in step.get("models", []):
+            last = model["top1"]["last"]
+            seeds = ", ".join(percent(value) for value in last["values"])
+            lines.append(
+                f"| {step['name']} | {step['epochs']} | {model['role']} | {model['model']} | {model['trained_by']} "
+                f"| {percent(last['mean'])} | {percent(last['std'])} | {seeds} |"
+            )
     return lines + [""]

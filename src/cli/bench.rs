@@ -36,7 +36,7 @@ pub struct Arguments {
     #[arg(long, default_value = "auto")]
     pub device: DeviceRequest,
     /// How many threads compute; otherwise one for each core
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Images of a step; otherwise 64, and a preset's own number in its classroom
     #[arg(long, value_parser = clap::value_parser!(u16).range(2..=8192))]

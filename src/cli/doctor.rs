@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How many threads compute; otherwise one for each core
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Write what the device gives for the golden values into a file, with the device's name
     #[arg(long, value_name = "FILE")]

@@ -16,7 +16,9 @@ use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 use crate::train::evaluation::evaluate;
 use crate::train::material::Material;
-use crate::train::weights::{self, ModelCard};
+use crate::train::records::LOADED;
+use crate::train::weights::{self, ModelCard, Training};
+use crate::words::counted;
 
 /// Measure top-1, top-5 and loss of a model with weights on the test split
 #[derive(Clone, Debug, Args)]
@@ -34,7 +36,7 @@ pub struct Arguments {
     #[arg(long, default_value = "auto")]
     pub device: DeviceRequest,
     /// How many threads compute; otherwise one for each core. Results do not depend on it
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Print one JSON document
     #[arg(long)]
@@ -144,23 +146,35 @@ impl Measured {
         let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
         let (mean, std) = (numbers(&self.normalisation.mean), numbers(&self.normalisation.std));
         let weights = match &self.card {
-            Some(ModelCard { model, trained, .. }) => {
-                let data = &trained.data;
-                format!("{} ({model}, {} on {data}, seed {})", self.file.display(), trained.method, trained.seed)
+            Some(ModelCard { model, trained, .. }) if trained.method != LOADED => {
+                let Training { method, data, seed, .. } = trained;
+                format!("{} ({model}, {method} on {data}, seed {seed})", self.file.display())
+            }
+            Some(ModelCard { model, .. }) => {
+                format!("{} ({model}; nothing says how it was trained)", self.file.display())
             }
             None => self.file.display().to_string(),
         };
         let whose = if self.card.is_some() { "as the weights were trained" } else { "of the data" };
         let percent = |share: f64| format!("{:.2}%", 100.0 * share);
         let row = |name: &str, value: String| vec![name.to_string(), value];
-        plain_table([
+        // Of five classes or fewer every label is among the first five.
+        let top5 = (self.classes > 5).then(|| row("top-5", percent(self.top5)));
+        let rows = [
             row("model", arguments.trained.model.clone()),
             row("weights", weights),
-            row("data", format!("{}: {} test images, {} classes", arguments.data, self.images, self.classes)),
+            row(
+                "data",
+                format!(
+                    "{}: {}, {}",
+                    arguments.data,
+                    counted(self.images, "test image"),
+                    counted(self.classes, "class")
+                ),
+            ),
             row("normalised", format!("{whose}: mean {mean}; std {std}")),
             row("top-1", percent(self.top1)),
-            row("top-5", percent(self.top5)),
-            row("loss", format!("{:.4}", self.loss)),
-        ])
+        ];
+        plain_table(rows.into_iter().chain(top5).chain([row("loss", format!("{:.4}", self.loss))]))
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::output::print;
+use super::output::{expect_place, print};
 use crate::error::Result;
 use crate::nn;
 use crate::train::weights;
@@ -20,7 +20,7 @@ pub struct Arguments {
     pub model: String,
     /// Where to write the weights, under PyTorch's names
     #[arg(short, long, value_name = "OUT.safetensors")]
-    pub output: PathBuf,
+    pub out: PathBuf,
     /// Where in the checkpoint the state dict is, such as model or ema.state_dict; needed where there are several
     #[arg(long)]
     pub key: Option<String>,
@@ -34,19 +34,20 @@ pub struct Arguments {
 /// # Errors
 /// If the file cannot be read or is damaged, holds no state dict or one of another model, or cannot be written.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { file, model, output, key, resolution } = arguments;
+    let Arguments { file, model, out, key, resolution } = arguments;
+    expect_place(out, "the weights", "model.safetensors")?;
     let found = weights::checkpoint(file, key.as_deref())?;
-    let shape = |name: &str| found.iter().find(|one| one.name == name).map(|one| one.shape.as_slice());
-    let network = nn::build_for(model, *resolution as usize, shape)?;
+    let shapes = found.iter().map(|one| (one.name.clone(), one.shape.clone())).collect();
+    let network = nn::build_for(model, *resolution as usize, &shapes)?;
     let parameters = network.parameters();
     let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
     let tensors = weights::chosen(file, &found, &expected, None)?;
     let views: Vec<_> = expected.iter().map(|(name, shape)| (*name, *shape, tensors[*name].as_slice())).collect();
-    weights::save(output, &views, None)?;
+    weights::save(out, &views, None)?;
     let elements: usize = views.iter().map(|(.., elements)| elements.len()).sum();
     print(&format!(
         "{}: {model} with {} classes on images of {} channels, {} tensors, {elements} numbers\n",
-        output.display(),
+        out.display(),
         network.classes,
         network.in_channels,
         views.len()

@@ -3,13 +3,15 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{plain_table, print, print_json};
-use crate::distill::{METHODS, MethodDescription, Needs, Setting, Use};
-use crate::error::Result;
+use super::output::{print, print_json, width, wrapped, wrapped_table};
+use crate::distill::{self, METHODS, MethodDescription, Needs, Setting, Use};
+use crate::error::{Error, Result};
 
 /// List the distillation methods: what each needs, its hyperparameters with defaults, its paper
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// Only these methods
+    names: Vec<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -18,12 +20,20 @@ pub struct Arguments {
 /// Lists the methods.
 ///
 /// # Errors
-/// Where stdout cannot be written.
+/// For an unknown method, and where stdout cannot be written.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let find = |name: &String| {
+        let unknown = || Error::request(format!("there is no method `{name}`")).suggest(name, distill::names());
+        distill::find(name).ok_or_else(unknown)
+    };
+    let methods: Vec<&MethodDescription> = match arguments.names.as_slice() {
+        [] => METHODS.to_vec(),
+        names => names.iter().map(find).collect::<Result<_>>()?,
+    };
     if arguments.json {
-        return print_json(&json!({ "methods": METHODS.iter().map(|method| document(method)).collect::<Vec<_>>() }));
+        return print_json(&json!({ "methods": methods.into_iter().map(document).collect::<Vec<_>>() }));
     }
-    let blocks: Vec<String> = METHODS.iter().map(|method| block(method)).collect();
+    let blocks: Vec<String> = methods.into_iter().map(block).collect();
     print(&blocks.join("\n"))
 }
 
@@ -41,7 +51,7 @@ fn document(method: &MethodDescription) -> Value {
                     json!(times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
                 }
                 Setting::Flag(flag) => json!(flag),
-                Setting::Choice(choice) => json!(choice),
+                Setting::Choice(choice) | Setting::Method(choice) => json!(choice),
             };
             let (expected, documentation) = (one.kind.expected(), one.documentation);
             json!({ "name": one.name, "default": default, "expected": expected, "documentation": documentation })
@@ -91,8 +101,10 @@ fn a(name: &str) -> String {
 }
 
 fn block(method: &MethodDescription) -> String {
-    let mut text = format!("{}: {}\n", method.name, method.title);
-    text.push_str(&format!("  paper: {}\n  needs: {}\n", method.paper, needs(method.needs)));
+    let columns = usize::from(width());
+    let mut text = wrapped(&format!("{}: ", method.name), method.title, columns);
+    text += &wrapped("  paper: ", method.paper, columns);
+    text += &wrapped("  needs: ", &needs(method.needs), columns);
     let rows: Vec<Vec<String>> = method
         .hyperparameters
         .iter()
@@ -106,13 +118,13 @@ fn block(method: &MethodDescription) -> String {
                     format!("{:?}", times.into_iter().filter(|time| time.is_finite()).collect::<Vec<_>>())
                 }
                 Setting::Flag(flag) => flag.to_string(),
-                Setting::Choice(choice) => format!("\"{choice}\""),
+                Setting::Choice(choice) | Setting::Method(choice) => format!("\"{choice}\""),
             };
             vec![format!("  {} = {default}", one.name), one.documentation.into(), one.kind.expected()]
         })
         .collect();
     if !rows.is_empty() {
-        text.push_str(&plain_table(rows));
+        text.push_str(&wrapped_table(rows));
     }
     text
 }

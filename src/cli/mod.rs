@@ -40,8 +40,8 @@ enum Command {
     Models(models::Arguments),
     Methods(methods::Arguments),
     Eval(eval::Arguments),
-    Export(export::Arguments),
     Import(import::Arguments),
+    Export(export::Arguments),
     Parity(parity::Arguments),
     Report(report::Arguments),
     Doctor(doctor::Arguments),
@@ -56,8 +56,8 @@ impl Command {
             Command::Models(arguments) => models::run(&arguments),
             Command::Methods(arguments) => methods::run(&arguments),
             Command::Eval(arguments) => eval::run(&arguments),
-            Command::Export(arguments) => export::run(&arguments),
             Command::Import(arguments) => import::run(&arguments),
+            Command::Export(arguments) => export::run(&arguments),
             Command::Parity(arguments) => parity::run(&arguments),
             Command::Report(arguments) => report::run(&arguments),
             Command::Doctor(arguments) => doctor::run(&arguments),
@@ -95,8 +95,8 @@ mod tests {
         CommandLine::command().debug_assert();
         run::Arguments::augment_args(Command::new("run")).debug_assert();
         eval::Arguments::augment_args(Command::new("eval")).debug_assert();
-        export::Arguments::augment_args(Command::new("export")).debug_assert();
         import::Arguments::augment_args(Command::new("import")).debug_assert();
+        export::Arguments::augment_args(Command::new("export")).debug_assert();
         parity::Arguments::augment_args(Command::new("parity")).debug_assert();
         bench::Arguments::augment_args(Command::new("bench")).debug_assert();
         doctor::Arguments::augment_args(Command::new("doctor")).debug_assert();

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{plain_table, print, print_json};
+use super::output::{print, print_json, wrapped_table};
 use crate::error::Result;
 use crate::nn::{Network, zoo};
+use crate::words::thousands;
 
 /// List the models: name, parameters, multiply-adds and feature maps at a resolution
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let heading = ["model", "parameters", "MACs", "feature maps (channels x height x width)"];
     let rows = networks.iter().map(|(name, network)| row(name, network));
-    print(&plain_table(std::iter::once(heading.map(String::from).to_vec()).chain(rows)))
+    print(&wrapped_table(std::iter::once(heading.map(String::from).to_vec()).chain(rows)))
 }
 
 /// Name and `[channels, height, width]` of each feature map.
@@ -86,36 +87,11 @@ fn row(name: &str, network: &Result<Network>) -> Vec<String> {
             });
             vec![
                 name.to_string(),
-                with_separators(network.parameter_count() as u64),
-                with_separators(network.macs()),
+                thousands(network.parameter_count() as u64),
+                thousands(network.macs()),
                 maps.collect::<Vec<_>>().join(", "),
             ]
         }
         Err(error) => vec![name.to_string(), "-".into(), "-".into(), error.to_string()],
-    }
-}
-
-/// 1234567 as 1,234,567.
-fn with_separators(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_separators;
-
-    #[test]
-    fn thousands_are_separated() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (83_892, "83,892"), (1_234_567, "1,234,567")] {
-            assert_eq!(with_separators(number), text);
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
-use comfy_table::{Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use miette::{GraphicalReportHandler, GraphicalTheme, ThemeCharacters, ThemeStyles};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -48,9 +48,49 @@ pub fn expect_place(out: &Path, what: &str, name: &str) -> Result<()> {
     }
 }
 
+/// Columns that text may take: those of the terminal on stdout, and as many as fit on most screens elsewhere.
+pub fn width() -> u16 {
+    const ELSEWHERE: u16 = 100;
+    let stdout = io::stdout();
+    let terminal = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten();
+    // A terminal that does not know says 0.
+    terminal.map(|size| size.ws_col).filter(|columns| *columns > 0).unwrap_or(ELSEWHERE)
+}
+
+/// `lead` and `text` on lines of up to `columns` columns; those after the first are indented as far as `lead` is, or by
+/// four columns where it is long. Ends with a newline.
+pub fn wrapped(lead: &str, text: &str, columns: usize) -> String {
+    let long = lead.chars().count() > 12;
+    let indent = " ".repeat(if long { 4 } else { lead.chars().count() });
+    let (mut lines, mut line) = (String::new(), lead.to_string());
+    let mut begun = false;
+    for word in text.split_whitespace() {
+        if begun && line.chars().count() + 1 + word.chars().count() > columns {
+            lines += &(std::mem::replace(&mut line, indent.clone()) + "\n");
+            begun = false;
+        }
+        if begun {
+            line.push(' ');
+        }
+        line += word;
+        begun = true;
+    }
+    lines + &line + "\n"
+}
+
+/// As [`plain_table`], in which long cells are wrapped so that it is not wider than [`width`].
+pub fn wrapped_table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width());
+    aligned(table, rows)
+}
+
 /// A table with aligned columns and no lines.
 pub fn plain_table(rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
+    aligned(Table::new(), rows)
+}
+
+fn aligned(mut table: Table, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     table.load_style(presets::NOTHING).add_rows(rows);
     table.column_iter_mut().for_each(|column| {
         column.set_padding((0, 2));
@@ -112,6 +152,16 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn text_is_wrapped_between_words_and_nothing_is_lost() {
+        let text = "one two three four five";
+        assert_eq!(wrapped("ab: ", text, 100), "ab: one two three four five\n");
+        assert_eq!(wrapped("ab: ", text, 15), "ab: one two\n    three four\n    five\n");
+        // A word that fits nowhere has a line of its own.
+        assert_eq!(wrapped("a long lead: ", "unbreakable word", 8), "a long lead: unbreakable\n    word\n");
+        assert_eq!(wrapped("ab:", "", 8), "ab:\n");
+    }
 
     const PANIC: &str = "KD_ENGINE_TEST_PANIC";
 

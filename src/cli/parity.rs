@@ -32,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_parser = tolerance)]
     pub atol: Option<f64>,
     /// How many threads compute; otherwise one for each core
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Show every tensor by itself
     #[arg(long, short)]

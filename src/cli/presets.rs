@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::output::{plain_table, print};
+use super::output::{print, wrapped_table};
 use crate::config::presets::{DEFAULT, PRESETS, find};
 use crate::error::Result;
 
@@ -29,7 +29,7 @@ enum Action {
 pub fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.action {
         Some(Action::Show { name }) => print(find(name)?.text),
-        None => print(&plain_table(PRESETS.iter().map(|preset| {
+        None => print(&wrapped_table(PRESETS.iter().map(|preset| {
             let standard = if preset.name == DEFAULT { " (what `run` takes by itself)" } else { "" };
             vec![preset.name.to_string(), preset.title() + standard]
         }))),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -9,6 +10,7 @@ use super::output::bytes;
 use crate::error::{Error, Result};
 use crate::train::event::{Event, Running};
 use crate::train::records::{MetricsLine, Phase};
+use crate::words::counted;
 
 /// How a run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +90,14 @@ impl Progress {
                 };
                 let stages = self.stages;
                 let learners = learners.join(", ");
-                let title = format!("[{number}/{stages}] {what} {learners}; {}, {epochs} epochs", seeds(all));
+                let title = format!(
+                    "[{number}/{stages}] {what} {learners}; {}, {}",
+                    seeds(all),
+                    counted(*epochs as usize, "epoch")
+                );
                 let lanes = lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
-                self.line(&format!("{title} of {steps_per_epoch} steps, {operations} operations each{lanes}"));
+                let steps = counted(*steps_per_epoch, "step");
+                self.line(&format!("{title} of {steps}, {operations} operations each{lanes}"));
                 self.several_seeds = all.len() > 1;
                 self.accuracies.clear();
                 self.order.clear();
@@ -158,11 +165,23 @@ pub(super) fn seeds(seeds: &[u64]) -> String {
     format!("seed{} {}", if seeds.len() > 1 { "s" } else { "" }, list.join(", "))
 }
 
+/// More threads than any machine has cores, and than one can start in a moment.
+const MOST_THREADS: usize = 1024;
+
+/// The value of `--threads`.
+///
+/// # Errors
+/// If it is no number of threads.
+pub fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST_THREADS);
+    number.ok_or_else(|| format!("expected a whole number from 1 to {MOST_THREADS}"))
+}
+
 /// Sets how many threads compute; results do not depend on it.
 ///
 /// # Errors
 /// If the system cannot start them.
-pub fn thread_pool(threads: Option<std::num::NonZeroUsize>) -> Result<rayon::ThreadPool> {
+pub fn thread_pool(threads: Option<NonZeroUsize>) -> Result<rayon::ThreadPool> {
     let threads = threads.map_or(0, usize::from); // 0: one for each core.
     let refused = |error| Error::failed(format!("cannot start the threads: {error}"));
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(refused)

@@ -4,16 +4,18 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::output::{bytes, print};
+use super::output::{bytes, print, print_json, width};
 use super::progress::{Progress, Show, seeds, thread_pool};
 use crate::config::{Config, DeviceRequest, Overrides};
 use crate::error::Result;
 use crate::gpu::Processor;
 use crate::report::table;
-use crate::train::forecast::Forecast;
+use crate::train::forecast::{Forecast, StageForecast};
 use crate::train::run::Run;
 use crate::train::stop::Stop;
+use crate::words::{counted, duration};
 
 /// Run an experiment: train the mentors, then the student by each method
 #[derive(Clone, Debug, Args)]
@@ -41,7 +43,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// How many threads compute; otherwise one for each core. Results do not depend on it
-    #[arg(long)]
+    #[arg(long, value_parser = super::progress::threads)]
     pub threads: Option<NonZeroUsize>,
     /// Print the resolved config, the plan, the memory and the estimated time; train nothing
     #[arg(long, conflicts_with = "resume")]
@@ -84,9 +86,14 @@ fn train(arguments: &Arguments, processor: &Processor) -> Result<()> {
         Some(folder) => Run::resume(folder, processor, &stop, &mut |event| progress.on(event))?,
         None => {
             let config = Config::load(arguments.config.as_deref(), &arguments.overrides())?;
+            config.advice().iter().for_each(|advice| tracing::warn!("{advice}"));
             let run = Run::prepare(config.clone(), processor)?;
             if arguments.dry_run {
-                return print(&forecast(&config, &run.forecast()?));
+                let forecast = run.forecast()?;
+                return match arguments.json {
+                    true => print_json(&document(&config, &forecast)),
+                    false => print(&in_words(&config, &forecast)),
+                };
             }
             run.start(arguments.out.as_deref(), &stop, &mut |event| progress.on(event))?
         }
@@ -95,11 +102,36 @@ fn train(arguments: &Arguments, processor: &Processor) -> Result<()> {
         return Ok(());
     }
     let report = outcome.folder.join("report.html");
-    print(&format!("{}\nreport: {}\n", table(&outcome.summary), report.display()))
+    print(&format!("{}\nreport: {}\n", table(&outcome.summary, width()), report.display()))
+}
+
+/// The plan as one JSON document: the resolved config as TOML, stages, bytes and seconds.
+fn document(config: &Config, forecast: &Forecast) -> Value {
+    let stage = |stage: &StageForecast| {
+        json!({
+            "phase": stage.phase,
+            "seeds": stage.seeds,
+            "learners": stage.learners,
+            "epochs": stage.epochs,
+            "steps_per_epoch": stage.steps_per_epoch,
+            "operations": stage.memory.operations,
+            "state_bytes": stage.memory.state,
+            "arena_bytes": stage.memory.arena,
+            "seconds": stage.time.as_secs_f64(),
+        })
+    };
+    json!({
+        "config": config.to_toml(),
+        "data": forecast.data,
+        "data_bytes": forecast.data_bytes,
+        "planned_bytes": forecast.planned_bytes(),
+        "stages": forecast.stages.iter().map(stage).collect::<Vec<_>>(),
+        "seconds": forecast.stages.iter().map(|stage| stage.time.as_secs_f64()).sum::<f64>(),
+    })
 }
 
 /// The plan in words, after the resolved config.
-fn forecast(config: &Config, forecast: &Forecast) -> String {
+fn in_words(config: &Config, forecast: &Forecast) -> String {
     let mut text = format!("{}\n# the plan\n# data: {}\n", config.to_toml(), forecast.data);
     let mut total = 0.0;
     for stage in &forecast.stages {
@@ -107,19 +139,21 @@ fn forecast(config: &Config, forecast: &Forecast) -> String {
         let lanes = stage.memory.lanes.map(|lanes| format!(", {lanes}")).unwrap_or_default();
         total += seconds;
         text += &format!(
-            "# {} ({}): {}; {} epochs of {} steps, {} operations each{lanes}; {} of state, {} of arena; about {seconds:.0} s\n",
+            "# {} ({}): {}; {} of {}, {} operations each{lanes}; {} of state, {} of arena; about {}\n",
             stage.phase,
             seeds(&stage.seeds),
             stage.learners.join(", "),
-            stage.epochs,
-            stage.steps_per_epoch,
+            counted(stage.epochs as usize, "epoch"),
+            counted(stage.steps_per_epoch, "step"),
             stage.memory.operations,
             bytes(stage.memory.state),
             bytes(stage.memory.arena),
+            duration(seconds),
         );
     }
     let planned = bytes(forecast.planned_bytes());
-    text + &format!("# memory: {planned} planned, {} of data\n# time: about {total:.0} s\n", bytes(forecast.data_bytes))
+    let (data, time) = (bytes(forecast.data_bytes), duration(total));
+    text + &format!("# memory: {planned} planned, {data} of data\n# time: about {time}\n")
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {

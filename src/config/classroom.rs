@@ -102,14 +102,14 @@ fn method(item: &Item<'_>, methods: &[MethodConfig], teachers: usize) -> Result<
     let read = match item.is_table() {
         true => MethodConfig::read(item)?,
         false => {
-            let name = item.text()?;
-            let known = MethodConfig::known(methods, name);
+            let known = MethodConfig::known(methods, item.text()?);
             known.ok_or_else(|| item.unknown("method to teach a mentor by", names()))?
         }
     };
     let (name, needs) = (read.description.name, read.description.needs);
     if !names().any(|known| known == name) {
-        return Err(item.unknown("method to teach a mentor by", names()));
+        let error = item.error(format!("a mentor cannot be taught by `{name}`, which needs peers or no mentors"));
+        return Err(error.help(format!("expected one of: {}", names().collect::<Vec<_>>().join(", "))));
     }
     if teachers < needs.teachers.least() {
         let least = needs.teachers.least();

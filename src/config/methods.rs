@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::classroom::ClassroomConfig;
-use super::reader::Item;
-use crate::distill::{self, Hyperparameters, MethodDescription, Use};
+use super::reader::{Item, Reader};
+use super::train::TrainConfig;
+use crate::distill::{self, Hyperparameters, Kind, MethodDescription, Setting, Use};
 use crate::error::Result;
 
 /// One way in which the student is taught.
@@ -77,6 +78,17 @@ impl MethodConfig {
         Ok(())
     }
 
+    /// Says which of `methods` would not notice that labels are smoothed.
+    pub(super) fn check_labels(methods: &[Self], train: &TrainConfig) -> Result<(), String> {
+        let deaf = methods.iter().find(|method| !method.description.takes_smoothed_labels);
+        match deaf.filter(|_| train.label_smoothing > 0.0) {
+            Some(method) => {
+                Err(format!("label_smoothing: method `{}` takes labels as they are", method.description.name))
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn read(item: &Item<'_>) -> Result<Self> {
         let mut table = item.clone().table()?;
         let name = table.required("name")?;
@@ -86,21 +98,49 @@ impl MethodConfig {
             super::check_file_name(text).map_err(|why| item.error(why))?;
             Ok(text.to_string())
         })?;
-        let mut hyperparameters = description.defaults();
-        let mut written = Vec::new();
-        for one in description.hyperparameters {
-            if let Some(item) = table.take(one.name) {
-                hyperparameters.set(one.name, item.setting(&one.kind)?);
-                written.push((one.name, item));
-            }
-        }
-        if let Some((key, why)) = (description.contradiction)(&hyperparameters) {
-            let item = written.iter().find(|(name, _)| *name == key).map(|(_, item)| item);
-            return Err(item.unwrap_or(&name).error(format!("{key}: {why}")));
-        }
+        let hyperparameters = hyperparameters(&mut table, &name, description)?;
         let weights = table.take("weights").map(|item| item.file()).transpose()?;
         table.finish_as(&format!("method `{}` has no such key", description.name))?;
         Ok(Self { description, label, hyperparameters, weights })
+    }
+}
+
+/// The hyperparameters of the method that `name` names, from its table.
+fn hyperparameters(
+    table: &mut Reader<'_>,
+    name: &Item<'_>,
+    description: &'static MethodDescription,
+) -> Result<Hyperparameters> {
+    let mut values = description.defaults();
+    let mut written = Vec::new();
+    for one in description.hyperparameters {
+        let Some(item) = table.take(one.name) else { continue };
+        match one.kind {
+            Kind::Method { .. } if item.is_table() => {
+                let mut inner = item.clone().table()?;
+                let name = inner.required("name")?;
+                let setting = name.setting(&one.kind)?;
+                values.set(one.name, setting);
+                let mut label = format!("{} = \"{}\" has no such key", one.name, values.choice(one.name));
+                match setting {
+                    Setting::Method(method) => {
+                        let other = distill::find(method).ok_or_else(|| name.unknown("method", distill::names()))?;
+                        values.set_method(one.name, method, hyperparameters(&mut inner, &name, other)?);
+                    }
+                    _ => label += &format!(": what it has are keys of {}", description.name),
+                }
+                inner.finish_as(&label)?;
+            }
+            _ => values.set(one.name, item.setting(&one.kind)?),
+        }
+        written.push((one.name, item));
+    }
+    match (description.contradiction)(&values) {
+        Some((key, why)) => {
+            let item = written.iter().find(|(name, _)| *name == key).map(|(_, item)| item);
+            Err(item.unwrap_or(name).error(format!("{key}: {why}")))
+        }
+        None => Ok(values),
     }
 }
 

@@ -4,6 +4,7 @@
 //! own file reads its types from it; every error points at the file and bytes it is about. [`Config::to_toml`] writes
 //! everything back, every default written out, so that reading it again gives the same [`Config`].
 
+mod advice;
 mod classroom;
 mod data;
 mod device;
@@ -88,7 +89,7 @@ impl Config {
         let names = || presets::PRESETS.iter().map(|preset| preset.name);
         Err(Error::request(message).help(match nearest(config, names()) {
             Some(near) => format!("did you mean the preset `{near}`?"),
-            None => format!("a config is a TOML file or one of the presets {}", names().collect::<Vec<_>>().join(", ")),
+            None => "a config is a TOML file, or a preset: `kd-engine presets` lists them".into(),
         }))
     }
 
@@ -155,8 +156,11 @@ impl Config {
         let training = |item: Item<'_>, trained| TrainConfig::read(item.table()?, trained);
         let pretrain =
             root.or("pretrain", TrainConfig::standard(Trained::Mentors), |item| training(item, Trained::Mentors))?;
-        let train =
-            root.or("train", TrainConfig::standard(Trained::Student), |item| training(item, Trained::Student))?;
+        let train = root.or("train", TrainConfig::standard(Trained::Student), |item| {
+            let train = training(item.clone(), Trained::Student)?;
+            MethodConfig::check_labels(&methods, &train).map_err(|why| item.error(why))?;
+            Ok(train)
+        })?;
         let output = root.or("output", OutputConfig::standard(), |item| OutputConfig::read(item.table()?))?;
         root.finish()?;
         Ok(Self { name, data, classroom, pretrain, methods, train, output })

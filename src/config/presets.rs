@@ -34,6 +34,8 @@ pub const PRESETS: &[Preset] = presets![
     "fashion-sokd-ablations",
     "fashion-baselines",
     "folder-systems",
+    "cifar10-resnet20",
+    "cifar10-MobileNetV2",
     "cifar100-protocol",
     "cifar100-protocol-mobile",
     "classroomkd-MobileNetV2-ResNet50",

@@ -6,7 +6,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 
 use super::*;
-use crate::distill::{self, Kind, Raw};
+use crate::distill::{self, Kind, Raw, Setting};
 
 const MINIMAL: &str = "[classroom]\nstudent = \"resnet8\"\n";
 
@@ -244,12 +244,14 @@ fn classrooms_and_methods_that_do_not_fit_are_refused() {
         ("rank_scope = \"sampel\"", ["expected \"batch\" or \"sample\"", "did you mean `sample`?"]),
         ("rank_skope = \"sample\"", ["unknown key `methods.0.rank_skope`", "did you mean `rank_scope`?"]),
         ("mentoring = false\ntemperatures = \"dtkd\"", ["has no meaning with mentoring = false", "my.toml:7:"]),
+        ("ranking = \"ordinal\"\ntemperatures = \"dtkd\"", ["has no meaning with ranking = \"ordinal\"", "my.toml:7:"]),
+        ("[train]\nlabel_smoothing = 0.1", ["train: label_smoothing: method `classroomkd` takes labels", "my.toml:6:"]),
         ("label = \"a/b\"", ["methods.0.label: \"a/b\" becomes part of file names", "my.toml:6:"]),
     ] {
         refused(&format!("{taught}[[methods]]\nname = \"classroomkd\"\n{lines}\n"), &phrases);
     }
     for (by, phrases) in [
-        ("\"dml\"", ["unknown method to teach a mentor by `dml`", "my.toml:4:"]),
+        ("\"dml\"", ["a mentor cannot be taught by `dml`", "my.toml:4:"]),
         ("\"ca_mkd\"", ["`ca_mkd` needs at least 2 entries in classroom.teachers, and there are 1", "my.toml:4:"]),
         ("{ name = \"kd\", temprature = 2 }", ["unknown key `classroom.peers.0.taught_by.temprature`", "my.toml:4:"]),
         ("{ name = \"dkd\", weights = \"w\" }", ["who is taught starts anew", "my.toml:4:"]),
@@ -282,6 +284,31 @@ fn a_mentor_is_taught_as_the_student_is_or_by_values_of_its_own() {
     assert_eq!(warm_ups(&shortened), [2.0, 1.5]);
     assert_eq!(shortened.methods[0].hyperparameters.epochs("warmup_epochs"), 1.0);
     assert_eq!(read(&shortened.to_toml()).unwrap(), shortened);
+}
+
+#[test]
+fn advice_names_times_that_are_never_reached_and_mentors_that_nobody_asks() {
+    let of = |text: &str| read(text).unwrap().advice();
+    let classroom = "[classroom]\nstudent = \"resnet8\"\nteachers = [\"resnet20\"]\npeers = [\"resnet14\"]\n";
+    let methods = "[[methods]]\nname = \"dkd\"\nwarmup_epochs = 9\n[train]\nepochs = 8\n";
+    assert_eq!(
+        of(&format!("{classroom}{methods}")),
+        [
+            "method dkd: warmup_epochs reaches to epoch 9, and train.epochs is 8",
+            "classroom.peers are trained, but no method here learns from peers"
+        ]
+    );
+    assert_eq!(of(classroom), [""; 0]);
+    let ready = classroom.replace("\"resnet14\"", "{ model = \"resnet14\", weights = \"w\" }");
+    assert_eq!(of(&format!("{ready}[[methods]]\nname = \"kd\"\n")), [""; 0]);
+    for preset in presets::PRESETS {
+        assert_eq!(
+            Config::load(Some(preset.name), &Overrides::default()).unwrap().advice(),
+            [""; 0],
+            "{}",
+            preset.name
+        );
+    }
 }
 
 #[test]
@@ -496,6 +523,33 @@ fn a_training(seeds: std::ops::Range<usize>, is_student: bool) -> impl Strategy<
     )
 }
 
+#[test]
+fn the_method_that_another_builds_on_has_hyperparameters_of_its_own() {
+    let start = "name = \"a\"\n[data]\nsource = \"embedded\"\n[classroom]\nstudent = \"resnet8\"\nteachers = [\"resnet14\"]\n\
+                 [[methods]]\nname = \"sokd\"\n";
+    let base = |text: &str| read(&format!("{start}base = {text}\n"));
+    let config = base("{ name = \"review_kd\", weight = 0.6 }").unwrap();
+    let own = config.methods[0].hyperparameters.of_method("base").unwrap();
+    assert_eq!((own.number("weight"), own.epochs("warmup_epochs")), (0.6, 20.0));
+    assert!(
+        config.to_toml().contains("base = { name = \"review_kd\", weight = 0.6, warmup_epochs = 20"),
+        "{}",
+        config.to_toml()
+    );
+    assert_eq!(read(&config.to_toml()).unwrap(), config);
+    assert_eq!(base("\"review_kd\"").unwrap(), base("{ name = \"review_kd\" }").unwrap());
+    for (text, phrases) in [
+        ("\"revew_kd\"", &["methods.0.base: expected", "did you mean `review_kd`?"][..]),
+        ("{ name = \"revew_kd\" }", &["methods.0.base.name: expected", "did you mean `review_kd`?"]),
+        ("{ name = \"review_kd\", wieght = 1 }", &["unknown key `methods.0.base.wieght`", "did you mean `weight`?"]),
+        ("{ name = \"review_kd\", weight = -1 }", &["methods.0.base.weight: expected a number above 0"]),
+        ("{ name = \"fitnet\", weight = 1 }", &["unknown key `methods.0.base.weight`", "keys of sokd"]),
+        ("{ weight = 1 }", &["`methods.0.base.name` is missing"]),
+    ] {
+        refused(&format!("{start}base = {text}\n"), phrases);
+    }
+}
+
 fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
     proptest::collection::vec((0..distill::METHODS.len(), proptest::collection::vec(any::<u16>(), 16)), 1..4).prop_map(
         |drawn| {
@@ -517,8 +571,17 @@ fn some_methods() -> impl Strategy<Value = Vec<MethodConfig>> {
                         Kind::Milestones { .. } => Raw::Numbers(&[1.0, 2.5, 8.0]),
                         Kind::Flag { .. } => Raw::Flag(draw % 2 == 0),
                         Kind::Choice { names } => Raw::Text(names[usize::from(draw) % names.len()]),
+                        Kind::Method { own, others } => {
+                            Raw::Text(others.get(usize::from(draw) % (others.len() + 1)).copied().unwrap_or(own))
+                        }
                     };
-                    hyperparameters.set(one.name, one.kind.accept(raw).unwrap());
+                    let setting = one.kind.accept(raw).unwrap();
+                    hyperparameters.set(one.name, setting);
+                    if let Setting::Method("review_kd") = setting {
+                        let weight = serde_json::json!({ "weight": f64::from(draw) / 7.0 });
+                        let review = distill::find("review_kd").unwrap().from_json(weight.as_object().unwrap());
+                        hyperparameters.set_method(one.name, "review_kd", review.unwrap());
+                    }
                 }
                 if (description.contradiction)(&hyperparameters).is_some() {
                     hyperparameters = description.defaults();
@@ -570,6 +633,8 @@ proptest! {
         keep in 1..=1000usize,
     ) {
         let classroom = ClassroomConfig { student, teachers, assistants, peers };
+        let smoothed = methods.iter().all(|method| method.description.takes_smoothed_labels);
+        let train = TrainConfig { label_smoothing: if smoothed { train.label_smoothing } else { 0.0 }, ..train };
         let output = OutputConfig { checkpoints: Checkpoints { every_epochs, every_steps: every_epochs / 3, keep } };
         let config = Config { name, data, classroom, pretrain, methods, train, output };
         let written = config.to_toml();

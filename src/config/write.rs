@@ -9,7 +9,7 @@ use super::classroom::ModelChoice;
 use super::methods::MethodConfig;
 use super::schedule::{Schedule, Shape};
 use super::train::{AUTO, TrainConfig};
-use crate::distill::Setting;
+use crate::distill::{Hyperparameters, Setting};
 
 /// A key and its value as TOML.
 type Pair = (&'static str, String);
@@ -79,9 +79,20 @@ fn model_choice(choice: &ModelChoice) -> String {
 
 fn method(method: &MethodConfig) -> Vec<Pair> {
     let mut pairs = vec![("name", text(method.description.name)), ("label", text(method.label.as_str()))];
-    pairs.extend(method.hyperparameters.iter().map(|(name, setting)| (name, hyperparameter(setting))));
+    pairs.extend(hyperparameters(&method.hyperparameters));
     pairs.extend(method.weights.as_deref().map(|weights| ("weights", path_text(weights))));
     pairs
+}
+
+fn hyperparameters(values: &Hyperparameters) -> Vec<Pair> {
+    let one = |(name, setting)| match (setting, values.of_method(name)) {
+        (Setting::Method(method), Some(own)) => {
+            let pairs = [("name", text(method))].into_iter().chain(hyperparameters(own));
+            (name, inline(pairs.collect()))
+        }
+        _ => (name, hyperparameter(setting)),
+    };
+    values.iter().map(one).collect()
 }
 
 fn hyperparameter(setting: Setting) -> String {
@@ -92,7 +103,7 @@ fn hyperparameter(setting: Setting) -> String {
         Setting::Epochs(time) => epochs(time),
         Setting::Milestones(times) => list(times.iter().filter(|time| time.is_finite()).map(|time| epochs(*time))),
         Setting::Flag(flag) => flag.to_string(),
-        Setting::Choice(choice) => text(choice),
+        Setting::Choice(choice) | Setting::Method(choice) => text(choice),
     }
 }
 

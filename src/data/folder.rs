@@ -242,6 +242,10 @@ fn assemble(path: &Path, gathering: Gathering) -> Result<Dataset> {
         }
     };
     let trained: BTreeSet<u32> = train.keys.iter().map(|key| key.0).collect();
+    let tested: BTreeSet<u32> = test.keys.iter().map(|key| key.0).collect();
+    for (name, _) in numbers.iter().filter(|(_, number)| trained.contains(number) && !tested.contains(number)) {
+        tracing::warn!("{}: class `{name}` has no test images", path.display());
+    }
     if let Some((class, file)) = test.keys.iter().find(|key| !trained.contains(&key.0)) {
         let name = numbers.iter().find(|(_, number)| *number == class).map_or("", |(name, _)| name);
         let message = format!("{}: class `{name}` has test images ({file}), but no training images", path.display());

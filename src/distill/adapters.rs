@@ -26,6 +26,7 @@ impl Chain {
             taps: Vec::new(),
             logits: 0,
             init: Initialisation::default(),
+            standard_from: None,
         })
     }
 

@@ -18,7 +18,7 @@ use super::logits::divergences;
 use super::{
     Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Use, features, hint,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
 /// What this method says about itself.
@@ -56,6 +56,7 @@ fn feature_start(values: &Hyperparameters) -> u32 {
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
     let (temperature, kd_weight) = (values.number("temperature"), values.number("kd_weight"));
     let teachers = lesson.teachers().to_vec();
+    enough(teachers.len())?;
     let share = 1.0 / teachers.len() as f64;
     let classes = tape.shape(lesson.student.logits).channels();
     let labels = tape.one_hot(lesson.labels, classes)?;
@@ -80,6 +81,16 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         ..MentorUse::constant(&teacher.role, 0.0, Some(temperature))
     };
     Ok(Taught { mentors: teachers.iter().enumerate().map(of_teacher).collect(), ..taught })
+}
+
+/// A single teacher would be weighed by 0 / 0.
+fn enough(teachers: usize) -> Result<()> {
+    match teachers {
+        2.. => Ok(()),
+        few => Err(Error::request(format!(
+            "ca_mkd weighs teachers against each other: it needs two or more of them, and has {few}"
+        ))),
+    }
 }
 
 /// How much each of K heads knows of the labels, `[B, K]`; 1 in sum.
@@ -167,5 +178,11 @@ mod tests {
         assert_eq!(phases("{}"), [1]);
         assert_eq!(phases(r#"{"feature_start": 0}"#), [0u32; 0]);
         assert_eq!(phases(r#"{"feature_start": 0.1}"#), [1]);
+    }
+
+    #[test]
+    fn one_teacher_is_too_few() {
+        assert!(enough(1).unwrap_err().to_string().contains("two or more"));
+        enough(2).unwrap();
     }
 }

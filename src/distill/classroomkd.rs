@@ -8,11 +8,15 @@
 //! - mentor m is active where `w_m >= w_S`;
 //! - temperature `T_m = 1 + tau |w_m - w_S| / max(w_m, w_S)`;
 //! - `loss = r_S CE(z_S, y) + sum over active m of w_m T_m^2 KL(softmax(z_m / T_m) || softmax(z_S / T_m))`.
+//!
+//! Several teachers are mentors like all others, each with a rank of its own; the authors' release ranks the first alone,
+//! and gives its weight and temperature to all. The release smooths labels in the cross-entropy and in all ranks; here
+//! `train.label_smoothing` is refused with this method.
 
 use super::{
     Hyperparameter, Hyperparameters, Kind, Lesson, MentorUse, MethodDescription, Needs, Quantity, Taught, Term, Use,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::classroom::{ClassroomOptions, Mentoring, Ranking, Scope};
 use crate::tape::{Tape, ValueId};
 
@@ -72,6 +76,11 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         if dtkd && values.number("tau") == 0.0 {
             return Some(("tau", "is the base temperature of temperatures = \"dtkd\", so it has to be above 0".into()));
         }
+        if dtkd && values.choice("ranking") == "ordinal" {
+            let why =
+                "\"dtkd\" has no meaning with ranking = \"ordinal\", which scales divergences by its own temperatures";
+            return Some(("temperatures", why.into()));
+        }
         if !values.flag("asking") && dtkd {
             return Some(("temperatures", "\"dtkd\" has no meaning with asking = false, which fixes them at 1".into()));
         }
@@ -80,6 +89,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         }
         None
     },
+    takes_smoothed_labels: false,
     record,
     ..MethodDescription::BASE
 };
@@ -105,6 +115,11 @@ fn options(values: &Hyperparameters, teachers: usize) -> ClassroomOptions {
 
 /// Records the loss of a lesson.
 fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) -> Result<Taught> {
+    if lesson.label_smoothing > 0.0 {
+        return Err(Error::request(
+            "classroomkd ranks by labels as they are: it does not take label_smoothing above 0",
+        ));
+    }
     let mentors = || lesson.classmates();
     let logits: Vec<ValueId> = mentors().map(|mentor| mentor.logits).collect();
     let made = tape.classroom_loss(lesson.student.logits, &logits, lesson.labels, &options(values, lesson.teachers))?;
@@ -140,6 +155,18 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_loss() {
         assert_eq!(options_of("{}"), ClassroomOptions::default());
+    }
+
+    #[test]
+    fn what_no_code_has_computed_is_refused() {
+        for json in [
+            r#"{"ranking": "ordinal", "temperatures": "dtkd"}"#,
+            r#"{"mentoring": false, "temperatures": "dtkd"}"#,
+            r#"{"asking": false, "temperatures": "dtkd"}"#,
+        ] {
+            let message = DESCRIPTION.from_json(&serde_json::from_str(json).unwrap()).unwrap_err().to_string();
+            assert!(message.contains("classroomkd.temperatures: \"dtkd\" has no meaning with"), "{message}");
+        }
     }
 
     #[test]

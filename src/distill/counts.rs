@@ -58,6 +58,7 @@ pub(super) fn step(method: &str, hyperparameters: &str, model: &str) -> BTreeMap
                 augmentation,
                 seed: 1,
                 all_labels: Arc::default(),
+                learned: Arc::default(),
             }),
             layout: &mut layout,
             equipment: &mut equipment,

@@ -30,6 +30,8 @@ pub struct MethodDescription {
     pub taps: fn(&Classroom<'_>, &Hyperparameters) -> Result<Taps>,
     /// The net that learns in the student's place, where that is another than the config names.
     pub student: fn(&Classroom<'_>, &Hyperparameters) -> Result<Option<Network>>,
+    /// Whether its loss knows smoothed labels ([`Lesson::label_smoothing`]); a config that has both is refused otherwise.
+    pub takes_smoothed_labels: bool,
     /// Records the method's loss for a lesson on the tape.
     pub record: fn(&mut Tape, &mut Lesson<'_>, &Hyperparameters) -> Result<Taught>,
     /// Says in a few words what the method has learned of its own, given its parameters by name.
@@ -51,6 +53,7 @@ impl MethodDescription {
         phases: |_| Vec::new(),
         taps: |_, _| Ok(Taps::default()),
         student: |_, _| Ok(None),
+        takes_smoothed_labels: true,
         record: |tape, lesson, _| super::cross_entropy::record(tape, lesson),
         learned: |_, _| Vec::new(),
     };

@@ -18,7 +18,11 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     hyperparameters: &[
         Hyperparameter::ce_weight(1.0),
         Hyperparameter::weight("feature_weight", 100.0, "weight of the mean squared difference between the maps"),
-        Hyperparameter::choice("layer", &["f2", "f1", "f3", "f4"], "which feature of student and teacher is matched"),
+        Hyperparameter::choice(
+            "layer",
+            &["f2", "f0", "f1", "f3", "f4"],
+            "which feature of student and teacher is matched; f0 is the stem's",
+        ),
     ],
     contradiction: hint::idle,
     taps: |classroom, values| {
@@ -55,5 +59,7 @@ mod tests {
         let mentors: Mentors<'_> = &[("teacher", &[("f3", [2, 2, 3])])];
         let small = Small { student: &[("f3", [2, 2, 3])], mentors, ..Small::default() };
         check_method("fitnet", r#"{"layer": "f3", "feature_weight": 3.0, "ce_weight": 0.5}"#, &small);
+        let mentors: Mentors<'_> = &[("teacher", &[("f0", [2, 2, 3])])];
+        check_method("fitnet", r#"{"layer": "f0"}"#, &Small { student: &[("f0", [2, 2, 3])], mentors, ..small });
     }
 }

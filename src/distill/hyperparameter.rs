@@ -62,6 +62,16 @@ impl Hyperparameter {
     ) -> Self {
         Self { name, kind: Kind::Choice { names }, documentation }
     }
+
+    /// A method that this one builds on: `own`, which stands for what it does itself, or one of `others`.
+    pub(super) const fn method(
+        name: &'static str,
+        own: &'static str,
+        others: &'static [&'static str],
+        documentation: &'static str,
+    ) -> Self {
+        Self { name, kind: Kind::Method { own, others }, documentation }
+    }
 }
 
 /// Which values a hyperparameter takes, and its default.
@@ -117,6 +127,13 @@ pub enum Kind {
         /// The names.
         names: &'static [&'static str],
     },
+    /// A method that another one builds on: by its name, or in a config as a table of its name and hyperparameters.
+    Method {
+        /// What the other one does by itself, with hyperparameters of its own: the default.
+        own: &'static str,
+        /// The methods it may be instead.
+        others: &'static [&'static str],
+    },
 }
 
 /// A value before it is known whether it fits: from a config or from the metadata of a parity case.
@@ -151,8 +168,10 @@ pub enum Setting {
     Milestones([f64; 4]),
     /// Of a [`Kind::Flag`].
     Flag(bool),
-    /// Of a [`Kind::Choice`].
+    /// Of a [`Kind::Choice`], or the own one of a [`Kind::Method`].
     Choice(&'static str),
+    /// Another one of a [`Kind::Method`]; its values are [`super::Hyperparameters::of_method`].
+    Method(&'static str),
 }
 
 impl Raw<'_> {
@@ -185,6 +204,7 @@ impl Kind {
             Kind::Milestones { default } => Setting::Milestones(milestones(default)),
             Kind::Flag { default } => Setting::Flag(default),
             Kind::Choice { names } => Setting::Choice(names[0]),
+            Kind::Method { own, .. } => Setting::Choice(own),
         }
     }
 
@@ -199,7 +219,11 @@ impl Kind {
             Kind::Epochs { .. } => "a number of epochs of 0 or more".into(),
             Kind::Milestones { .. } => "up to 4 numbers of epochs, ascending".into(),
             Kind::Flag { .. } => "true or false".into(),
-            Kind::Choice { names } => names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or "),
+            Kind::Choice { names } => quoted(names.iter().copied()),
+            Kind::Method { own, others } => {
+                let names = quoted([own].into_iter().chain(others.iter().copied()));
+                format!("{names}, or {{ name = \"{}\", ... }} with its hyperparameters", others[0])
+            }
         }
     }
 
@@ -232,6 +256,11 @@ impl Kind {
                 Raw::Text(text) => names.iter().copied().find(|name| *name == text).map(Setting::Choice),
                 _ => None,
             },
+            Kind::Method { own, others } => match raw {
+                Raw::Text(text) if text == own => Some(Setting::Choice(own)),
+                Raw::Text(text) => others.iter().copied().find(|name| *name == text).map(Setting::Method),
+                _ => None,
+            },
         }
     }
 
@@ -239,9 +268,17 @@ impl Kind {
     pub fn nearest(&self, raw: Raw<'_>) -> Option<&'static str> {
         match (*self, raw) {
             (Kind::Choice { names }, Raw::Text(text)) => nearest(text, names.iter().copied()),
+            (Kind::Method { own, others }, Raw::Text(text)) => {
+                nearest(text, [own].into_iter().chain(others.iter().copied()))
+            }
             _ => None,
         }
     }
+}
+
+/// The names in quotes.
+fn quoted<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
 }
 
 /// A list of up to four, filled up with infinity.
@@ -269,7 +306,7 @@ mod tests {
                         _ => unreachable!("of its own kind"),
                     },
                     Setting::Flag(flag) => Raw::Flag(flag),
-                    Setting::Choice(choice) => Raw::Text(choice),
+                    Setting::Choice(choice) | Setting::Method(choice) => Raw::Text(choice),
                 };
                 assert_eq!(one.kind.accept(raw), Some(one.kind.default()), "{}.{}", method.name, one.name);
             }

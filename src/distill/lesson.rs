@@ -47,8 +47,10 @@ pub struct LessonBatch {
     pub augmentation: crate::ops::batch::Augmentation,
     /// The seed of everything that is drawn in this lesson.
     pub seed: u64,
-    /// The labels of all images of the training data; indices of images are below their number.
+    /// The labels of all images of the training data, held out or not; indices of images are below their number.
     pub all_labels: Arc<Vec<u32>>,
+    /// The indices of those images that are learned from: what is held out for validation is never in a batch.
+    pub learned: Arc<Vec<u32>>,
 }
 
 /// A model in a lesson: the student, or a frozen mentor.

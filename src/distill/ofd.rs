@@ -2,20 +2,21 @@
 //! margin, and only where the student has something to learn.
 //!
 //! For each of the n stages, from the last one backwards, with student map s (through a 1x1 convolution and BatchNorm of its
-//! own) and teacher map t before their ReLU:
+//! own) and teacher map t before their ReLU, where t has another size averaged to that of s
+//! (`torch.nn.functional.adaptive_avg_pool2d`, which also spreads a smaller map):
 //! - margin of channel c: with scale `sigma = |gamma|` and mean `mu = beta` of the BatchNorm before that ReLU, the mean of a
 //!   normal variable that is negative: `mu - sigma exp(-(mu / sigma)^2 / 2) / (sqrt(2 pi) Phi(-mu / sigma))`, or `-3 sigma`
 //!   where `Phi(-mu / sigma) <= 0.001` (equation 6 and the authors' code);
 //! - `t' = max(t, margin)`, and `(s - t')^2` counts where `s > t'` or `t' > 0` (equation 4);
 //! - `loss = CE(z_S, y) + weight sum_i 2^(i - n) (1/B) sum (s_i - t'_i)^2`.
 //!
-//! The teacher's map is pooled to the student's height. The authors leave the teacher in training mode while it teaches;
-//! here it is in evaluation mode like every mentor.
+//! The order, pooled first and cut then, is mdistiller's; the authors' own nets have maps of equal size. The authors leave
+//! the teacher in training mode while it teaches; here it is in evaluation mode like every mentor.
 
 use super::adapters::{Chain, map_of};
 use super::{Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taught, Use, features};
 use crate::error::{Error, Result};
-use crate::nn::{Initialisation, LayerKind, Model, Network, Rule};
+use crate::nn::{Initialisation, LayerKind, Map, Model, Network, Rule};
 use crate::tape::{StateId, Tape, ValueId};
 
 /// What this method says about itself. The defaults are those of the authors' code in mdistiller's form.
@@ -64,12 +65,10 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     // Both lists end with the last stage.
     for back in 0..stages {
         let (own, theirs) = (&own[own.len() - 1 - back], &theirs[theirs.len() - 1 - back]);
-        let target = cut(tape, lesson, &teacher, theirs)?;
         let map = student.activation(own)?;
-        let [height, width, channels] = map_of(tape, map);
-        let mine = tape.shape(target);
-        let target = if mine[1] > height { tape.adaptive_avg_pool(target, height, width)? } else { target };
-        let connector = connector(own, [height, width, channels], mine.channels())?;
+        let size = map_of(tape, map);
+        let target = cut(tape, lesson, &teacher, theirs, size)?;
+        let connector = connector(own, size, tape.shape(target).channels())?;
         let source = lesson.adapted(tape, &format!("connector_{own}"), &connector, map)?;
         let distance = distance(tape, source, target)?;
         parts.push((theirs, weight / batch / f64::from(1u32 << back), distance));
@@ -84,10 +83,18 @@ fn connector(name: &str, input: [usize; 3], channels: usize) -> Result<Network> 
     Ok(Chain::new(name, input).conv("0", channels, 1, 1, 0, false)?.batch_norm("1")?.starting(init).network())
 }
 
-/// The teacher's map, no lower than its margin in each channel.
-fn cut(tape: &mut Tape, lesson: &mut Lesson<'_>, teacher: &super::Pupil, name: &str) -> Result<ValueId> {
+/// The teacher's map at the student's height and width, no lower than its margin in each channel.
+fn cut(
+    tape: &mut Tape,
+    lesson: &mut Lesson<'_>,
+    teacher: &super::Pupil,
+    name: &str,
+    [height, width, _]: Map,
+) -> Result<ValueId> {
     let map = teacher.feature(tape, name)?;
-    let channels = tape.shape(map).channels();
+    let [own_height, own_width, channels] = map_of(tape, map);
+    let is_of_size = [own_height, own_width] == [height, width];
+    let map = if is_of_size { map } else { tape.adaptive_avg_pool(map, height, width)? };
     let margin = match (&teacher.model, lesson.given(&format!("margin/{name}"))) {
         (_, Some(given)) => given,
         (Some(model), None) => {
@@ -141,9 +148,10 @@ mod tests {
 
     #[test]
     fn gradients_reach_logits_maps_and_connectors() {
-        let student: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 3]), ("f2pre", [2, 2, 4])];
-        let teacher: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 5]), ("f2pre", [4, 4, 6])];
-        let given: &[(&str, &[usize])] = &[("margin/f1pre", &[5]), ("margin/f2pre", &[6])];
+        // Maps of equal size, of twice the size, and of two thirds of it.
+        let student: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 3]), ("f2pre", [2, 2, 4]), ("f3pre", [3, 3, 2])];
+        let teacher: &[(&str, [usize; 3])] = &[("f1pre", [4, 4, 5]), ("f2pre", [4, 4, 6]), ("f3pre", [2, 2, 4])];
+        let given: &[(&str, &[usize])] = &[("margin/f1pre", &[5]), ("margin/f2pre", &[6]), ("margin/f3pre", &[4])];
         let small = Small { student, mentors: &[("teacher", teacher)], given, ..Small::default() };
         check_method("ofd", r#"{"weight": 0.3}"#, &small);
     }

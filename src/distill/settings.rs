@@ -1,14 +1,15 @@
 //! The values that a method's hyperparameters were given: from a config one by one, or from JSON.
 
 use super::description::MethodDescription;
-use super::hyperparameter::{Raw, Setting};
+use super::find;
+use super::hyperparameter::{Kind, Raw, Setting};
 use crate::error::{Error, Result};
 
 impl MethodDescription {
     /// Every hyperparameter at its default.
     pub fn defaults(&self) -> Hyperparameters {
         let values = self.hyperparameters.iter().map(|one| (one.name, one.kind.default())).collect();
-        Hyperparameters { values }
+        Hyperparameters { values, of_methods: Vec::new() }
     }
 
     /// The hyperparameters from a JSON object, as parity cases and saved models carry them; what is absent is at its
@@ -23,6 +24,19 @@ impl MethodDescription {
                 let error = Error::request(format!("method {} has no hyperparameter `{key}`", self.name));
                 return Err(error.suggest(key, self.hyperparameters.iter().map(|one| one.name)));
             };
+            let kind = self.hyperparameters[index].kind;
+            if let (Kind::Method { others, .. }, Some(table)) = (kind, value.as_object()) {
+                let mut table = table.clone();
+                let name = table.remove("name");
+                let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+                let other = others.iter().find(|other| **other == name).and_then(|other| find(other));
+                let other = other.ok_or_else(|| {
+                    let error = Error::request(format!("{}.{key}: `{name}` is no method to build on", self.name));
+                    error.suggest(name, others.iter().copied())
+                })?;
+                hyperparameters.set_method(self.hyperparameters[index].name, other.name, other.from_json(&table)?);
+                continue;
+            }
             let numbers;
             let raw = match value {
                 serde_json::Value::Null => Raw::Nothing,
@@ -38,10 +52,10 @@ impl MethodDescription {
                 }
                 serde_json::Value::Object(_) => Raw::Compound,
             };
-            let kind = self.hyperparameters[index].kind;
-            hyperparameters.values[index].1 = kind.accept(raw).ok_or_else(|| {
+            let setting = kind.accept(raw).ok_or_else(|| {
                 Error::request(format!("{}.{key}: expected {}, found {value}", self.name, kind.expected()))
             })?;
+            hyperparameters.set(self.hyperparameters[index].name, setting);
         }
         match (self.contradiction)(&hyperparameters) {
             Some((key, why)) => Err(Error::request(format!("{}.{key}: {why}", self.name))),
@@ -54,6 +68,8 @@ impl MethodDescription {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameters {
     values: Vec<(&'static str, Setting)>,
+    /// Those of the methods that it builds on, by the hyperparameter that names the method.
+    of_methods: Vec<(&'static str, Hyperparameters)>,
 }
 
 impl Hyperparameters {
@@ -62,13 +78,35 @@ impl Hyperparameters {
         self.values.iter().copied()
     }
 
-    /// Replaces the value of `name`, which [`Kind::accept`] has accepted.
+    /// Replaces the value of `name`, which [`Kind::accept`] has accepted. A method that is named here has its defaults.
     ///
     /// # Panics
     /// Where the method has no such hyperparameter: a fault of the caller.
     pub fn set(&mut self, name: &str, setting: Setting) {
         let value = self.values.iter_mut().find(|(known, _)| *known == name);
-        value.unwrap_or_else(|| panic!("no hyperparameter is called {name}")).1 = setting;
+        let value = value.unwrap_or_else(|| panic!("no hyperparameter is called {name}"));
+        value.1 = setting;
+        self.of_methods.retain(|(of, _)| *of != value.0);
+        if let Setting::Method(method) = setting {
+            let method = find(method).unwrap_or_else(|| panic!("no method is called {method}"));
+            self.of_methods.push((value.0, method.defaults()));
+        }
+    }
+
+    /// Sets the [`Kind::Method`] `name` to `method` with values of its own.
+    ///
+    /// # Panics
+    /// Where the method has no such hyperparameter, or there is no such method: a fault of the caller.
+    pub fn set_method(&mut self, name: &str, method: &'static str, values: Self) {
+        self.set(name, Setting::Method(method));
+        if let Some(last) = self.of_methods.last_mut() {
+            last.1 = values;
+        }
+    }
+
+    /// The values of the method that the [`Kind::Method`] `name` names; none where that is the own one.
+    pub fn of_method(&self, name: &str) -> Option<&Self> {
+        self.of_methods.iter().find(|(of, _)| *of == name).map(|(_, values)| values)
     }
 
     /// The value of `name`.
@@ -150,6 +188,7 @@ impl Hyperparameters {
                 _ => {}
             }
         }
+        self.of_methods.iter_mut().for_each(|(_, values)| values.scale(from, to));
     }
 
     /// The value of the [`Kind::Flag`] `name`.
@@ -163,13 +202,13 @@ impl Hyperparameters {
         }
     }
 
-    /// The value of the [`Kind::Choice`] `name`.
+    /// The value of the [`Kind::Choice`] or [`Kind::Method`] `name`.
     ///
     /// # Panics
     /// Where the method has no such choice: a fault of the caller.
     pub fn choice(&self, name: &str) -> &'static str {
         match self.get(name) {
-            Setting::Choice(choice) => choice,
+            Setting::Choice(choice) | Setting::Method(choice) => choice,
             other => panic!("{name} is no choice but {other:?}"),
         }
     }
@@ -203,6 +242,33 @@ mod tests {
         assert!(message.contains("expected a whole number"), "{message}");
         let message = read(r#"{"mentoring": false, "temperatures": "dtkd"}"#).unwrap_err().to_string();
         assert!(message.contains("mentoring = false"), "{message}");
+    }
+
+    #[test]
+    fn a_method_to_build_on_has_values_of_its_own() {
+        let sokd = find("sokd").unwrap();
+        let read = |text: &str| sokd.from_json(&serde_json::from_str(text).unwrap());
+        assert_eq!(sokd.defaults().of_method("base"), None);
+        let review = find("review_kd").unwrap();
+        let named = read(r#"{"base": "review_kd"}"#).unwrap();
+        assert_eq!(named.of_method("base"), Some(&review.defaults()));
+        let mut given = read(r#"{"base": {"name": "review_kd", "weight": 0.6}}"#).unwrap();
+        assert_eq!(given.choice("base"), "review_kd");
+        assert_eq!(given.of_method("base").unwrap().number("weight"), 0.6);
+        // A training that is made shorter shortens the base's times too.
+        given.scale(240, 60);
+        assert_eq!(given.of_method("base").unwrap().epochs("warmup_epochs"), 5.0);
+        given.set("base", crate::distill::Setting::Choice("fitnet"));
+        assert_eq!(given.of_method("base"), None);
+        for (text, part) in [
+            (r#"{"base": {"name": "review_kd", "wieght": 1}}"#, "review_kd has no hyperparameter `wieght`"),
+            (r#"{"base": {"name": "reviewkd"}}"#, "`reviewkd` is no method to build on"),
+            (r#"{"base": {"name": "kd", "ce_weight": 0, "kd_weight": 0}}"#, "no loss to learn from"),
+            (r#"{"overlap": {"name": "union"}}"#, "expected \"count\" or"),
+        ] {
+            let message = read(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]

@@ -1,16 +1,18 @@
-//! SimKD: the teacher's classifier is used again. A projector brings the student's last map into the teacher's space, where it
-//! is only to be what the teacher's is; the teacher's classifier, which does not change, then tells the class.
+//! SimKD: the teacher's classifier is used again. A projector brings the student's last map, the one behind its last stage,
+//! into the teacher's space, where it is only to be what the teacher's is; the teacher's classifier, which does not change,
+//! then tells the class.
 //!
 //! `loss = weight mean (P(f_S) - f_T)^2 + ce_weight CE(z, y) + kd_weight T^2 KL(softmax(z_T / T) || softmax(z / T))`, with
 //! `z` the teacher's classifier on the pooled `P(f_S)`. The larger of both maps is pooled to the smaller's size. The authors
-//! have `weight = 1` and the others 0. What is trained, tested, saved and deployed is the student with projector and
-//! classifier ([`Network::joined_with`]).
+//! have `weight = 1` and the others 0; with other weights their code takes both terms from the student's own classifier,
+//! which it does not test, and this one from the classifier that is used. What is trained, tested, saved and deployed is the
+//! student with projector and classifier ([`Network::joined_with`]).
 
 use super::{
     Hyperparameter, Hyperparameters, Lesson, MentorUse, MethodDescription, Needs, Taps, Taught, Use, features, hint,
 };
 use crate::error::Result;
-use crate::nn::{Model, Network, PROJECTED};
+use crate::nn::{FACTOR, Model, Network, PROJECTED};
 use crate::tape::Tape;
 
 /// What this method says about itself. The defaults are those of the authors' code.
@@ -25,15 +27,21 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         Hyperparameter::ce_weight(0.0),
         Hyperparameter::weight("kd_weight", 0.0, "weight of the divergence from the teacher"),
         Hyperparameter::positive("temperature", 4.0, "divides the logits of student and teacher in the divergence"),
+        Hyperparameter::count(
+            "factor",
+            FACTOR as u32,
+            [1, 4096],
+            "the teacher's channels divided by this are the channels within the projector",
+        ),
     ],
     taps: |classroom, _| {
         let teacher = |network: &Network| Ok(vec![features::classified(network)?.0]);
         let mentors = features::of_teacher(classroom, |_| Ok(Vec::new()), teacher)?.mentors;
         Ok(Taps { student: vec![PROJECTED.into()], mentors })
     },
-    student: |classroom, _| {
-        let teacher = classroom.mentors.first().map(|(_, network)| classroom.student.joined_with(network));
-        teacher.transpose()
+    student: |classroom, values| {
+        let join = |(_, teacher): &(&str, &Network)| classroom.student.joined_with(teacher, values.whole("factor"));
+        classroom.mentors.first().map(join).transpose()
     },
     record,
     ..MethodDescription::BASE
@@ -74,6 +82,7 @@ fn keep_classifier(lesson: &mut Lesson<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distill::Classroom;
     use crate::distill::check::{Small, check_method};
 
     #[test]
@@ -85,6 +94,18 @@ mod tests {
             let small = Small { student: maps, mentors: &[("teacher", teacher)], ..Small::default() };
             check_method("sim_kd", "{}", &small);
             check_method("sim_kd", r#"{"weight": 2, "ce_weight": 0.5, "kd_weight": 0.7, "temperature": 2}"#, &small);
+        }
+    }
+
+    #[test]
+    fn the_factor_reaches_the_net_that_learns() {
+        let [student, teacher] = ["resnet8", "vgg8"].map(|name| crate::nn::build(name, 10, 3, 32, 32).unwrap());
+        let mentors = vec![("teacher", &teacher)];
+        let classroom = Classroom { student: &student, mentors, teachers: 1, assistants: 0 };
+        for (json, factor) in [("{}", 2), (r#"{"factor": 4}"#, 4)] {
+            let values = DESCRIPTION.from_json(&serde_json::from_str(json).unwrap()).unwrap();
+            let made = (DESCRIPTION.student)(&classroom, &values).unwrap().unwrap();
+            assert_eq!(made, student.joined_with(&teacher, factor).unwrap());
         }
     }
 }

@@ -29,7 +29,8 @@ impl Source {
     /// # Errors
     /// If there is no such model or file, or the one does not fit the other.
     pub fn read(model: &str, file: &Path, resolution: Option<usize>) -> Result<Self> {
-        let (found, card) = weights::open(file)?;
+        let card = weights::card(file)?;
+        let side = resolution.unwrap_or(RESOLUTION);
         let network = match &card {
             Some(card) => {
                 check(card).map_err(|what| Error::request(format!("{}: the card {what}", file.display())))?;
@@ -37,15 +38,12 @@ impl Source {
                 let [height, width] = resolution.map_or([height, width], |side| [side, side]);
                 build(model, card.classes, channels, height, width)?
             }
-            None => {
-                let shape = |name: &str| found.iter().find(|one| one.name == name).map(|one| one.shape.as_slice());
-                build_for(model, resolution.unwrap_or(RESOLUTION), shape)?
-            }
+            None => build_for(model, side, &weights::shapes(file)?)?,
         };
         let parameters = network.parameters();
         let expected: Vec<(&str, &[usize])> =
             parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.shape.as_slice())).collect();
-        let tensors = weights::chosen(file, &found, &expected, card.as_ref())?;
+        let tensors = weights::load(file, &expected)?.tensors;
         Ok(Self { network, tensors, card })
     }
 }

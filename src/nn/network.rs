@@ -42,6 +42,8 @@ pub struct Network {
     pub logits: usize,
     /// How weights start.
     pub init: Initialisation,
+    /// The node from which on they start as PyTorch has it instead, in a net that something was added to.
+    pub standard_from: Option<usize>,
 }
 
 /// What a parameter is to its layer.
@@ -119,37 +121,39 @@ impl Network {
             layer: index,
         };
         let input_channels = || self.nodes[layer.inputs[0]].shape[2];
+        let is_added = self.standard_from.is_some_and(|first| index >= first);
+        let init = if is_added { Initialisation::default() } else { self.init };
         match layer.kind {
             LayerKind::Conv2d { out_channels, kernel, groups, bias, .. } => {
                 let shape = vec![out_channels, input_channels() / groups, kernel, kernel];
-                let weight = self.init.conv_weight.distribution(&shape);
-                let shift = bias.then(|| self.init.conv_bias.distribution(&shape));
+                let weight = init.conv_weight.distribution(&shape);
+                let shift = bias.then(|| init.conv_bias.distribution(&shape));
                 std::iter::once(make(Role::Weight, shape, weight))
-                    .chain(shift.map(|init| make(Role::Bias, vec![out_channels], init)))
+                    .chain(shift.map(|drawn| make(Role::Bias, vec![out_channels], drawn)))
                     .collect()
             }
             LayerKind::ConvTranspose2d { out_channels, kernel, bias, .. } => {
                 // PyTorch's rule counts the second extent as the fan-in here, too, which is the output's channels.
                 let shape = vec![input_channels(), out_channels, kernel, kernel];
-                let weight = self.init.conv_weight.distribution(&shape);
-                let shift = bias.then(|| self.init.conv_bias.distribution(&shape));
+                let weight = init.conv_weight.distribution(&shape);
+                let shift = bias.then(|| init.conv_bias.distribution(&shape));
                 std::iter::once(make(Role::Weight, shape, weight))
-                    .chain(shift.map(|init| make(Role::Bias, vec![out_channels], init)))
+                    .chain(shift.map(|drawn| make(Role::Bias, vec![out_channels], drawn)))
                     .collect()
             }
             LayerKind::Linear { out_features, bias } => {
                 let shape = vec![out_features, input_channels()];
-                let weight = self.init.linear_weight.distribution(&shape);
-                let shift = bias.then(|| self.init.linear_bias.distribution(&shape));
+                let weight = init.linear_weight.distribution(&shape);
+                let shift = bias.then(|| init.linear_bias.distribution(&shape));
                 std::iter::once(make(Role::Weight, shape, weight))
-                    .chain(shift.map(|init| make(Role::Bias, vec![out_features], init)))
+                    .chain(shift.map(|drawn| make(Role::Bias, vec![out_features], drawn)))
                     .collect()
             }
             LayerKind::BatchNorm { .. } => {
                 let channels = vec![layer.shape[2]];
                 let (zero, one) = (Distribution::Constant { value: 0.0 }, Distribution::Constant { value: 1.0 });
                 vec![
-                    make(Role::Gamma, channels.clone(), self.init.norm_scale),
+                    make(Role::Gamma, channels.clone(), init.norm_scale),
                     make(Role::Beta, channels.clone(), zero),
                     make(Role::RunningMean, channels.clone(), zero),
                     make(Role::RunningVar, channels, one),
@@ -235,8 +239,10 @@ impl Network {
         let behind = |(tap, node): &(String, usize)| Some((tap.clone(), places[*node].filter(|place| *place > 0)?));
         let taps = self.taps.iter().filter_map(behind).collect();
         let (classes, init) = (self.classes, self.init);
+        let added = |first: usize| places[first..].iter().flatten().copied().min();
+        let standard_from = self.standard_from.and_then(added);
         let name = format!("{} behind {name}", self.name);
-        Ok(Self { name, classes, in_channels, height, width, nodes, taps, logits, init })
+        Ok(Self { name, classes, in_channels, height, width, nodes, taps, logits, init, standard_from })
     }
 
     /// For every node, whether one of `outputs` depends on it (or is it).

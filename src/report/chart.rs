@@ -30,9 +30,19 @@ pub(super) struct Series {
     pub(super) lines: Vec<(String, Points)>,
 }
 
-/// Number of colours that the style sheet defines; the last is the grey of what others are compared with.
-pub(super) const COLOURS: usize = 8;
-const DASHES: usize = 4;
+/// Number of colours that tell things apart; the style sheet's next two are [`GREY`] and [`INK`].
+pub(super) const COLOURS: usize = 12;
+/// The student alone, which methods are compared with.
+pub(super) const GREY: usize = COLOURS;
+/// What needs no colour, since it is named where it stands.
+pub(super) const INK: usize = COLOURS + 1;
+const DASHES: usize = 6;
+
+/// An epoch, counted from 1, before which something else begins: an upright line, and what a mouse finds there.
+pub(super) struct Mark {
+    pub(super) epoch: u64,
+    pub(super) text: String,
+}
 
 /// The drawing's extents, in the units of its text: a smaller one has larger text on the page.
 #[derive(Clone, Copy)]
@@ -42,19 +52,40 @@ pub(super) struct Size {
 }
 
 /// Three in a row.
-pub(super) const MEDIUM: Size = Size { width: 370.0, height: 240.0 };
-/// Four in a row.
-pub(super) const SMALL: Size = Size { width: 290.0, height: 215.0 };
+pub(super) const MEDIUM: Size = Size { width: 326.0, height: 216.0 };
+/// Four in a row, with text of the same size on the page.
+pub(super) const SMALL: Size = Size { width: 240.0, height: 180.0 };
 
-const LEFT: f64 = 48.0;
-const RIGHT: f64 = 12.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 36.0;
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = 8.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 34.0;
 
 impl Series {
     /// Classes of the style sheet.
     pub(super) fn style(&self) -> String {
-        format!("c{} d{}", self.colour % COLOURS, self.dash % DASHES)
+        format!("c{} d{}", self.colour, self.dash % DASHES)
+    }
+
+    /// Whether no line goes anywhere: each stays where it starts, as far as three digits show.
+    pub(super) fn is_flat(&self) -> bool {
+        self.lines.iter().all(|(_, points)| {
+            let values = || points.iter().map(|(_, y)| *y);
+            let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+            high - low <= 5e-4 * high.abs().max(low.abs()).max(1.0)
+        })
+    }
+
+    /// One line, the mean of the seeds, in place of theirs.
+    pub(super) fn merge_seeds(&mut self) {
+        let mean = self.mean().into_iter().map(|(epoch, value, _)| (epoch, value)).collect();
+        self.lines = vec![(String::new(), mean)];
+    }
+
+    /// The mean over all seeds and epochs; 0 without any.
+    pub(super) fn level(&self) -> f64 {
+        let values: Vec<f64> = self.lines.iter().flat_map(|(_, points)| points.iter().map(|(_, y)| *y)).collect();
+        values.iter().sum::<f64>() / values.len().max(1) as f64
     }
 
     /// Mean over the seeds that have the epoch, with their values.
@@ -85,10 +116,24 @@ impl Unit {
             Unit::Number => format!("{:.3}", value),
         }
     }
+
+    /// As short as a table wants it: `0.25`, `4`, `100%`.
+    pub(super) fn short(self, value: f64) -> String {
+        let text = self.text(value);
+        let (number, unit) = text.strip_suffix('%').map_or((text.as_str(), ""), |number| (number, "%"));
+        format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.'))
+    }
 }
 
-/// A figure with its title; none where there is nothing to draw.
-pub(super) fn line_chart(title: &str, unit: Unit, size: Size, series: &[Series]) -> Option<String> {
+/// A figure with its title; none where there is nothing to draw. What goes `within` it stands between the two.
+pub(super) fn line_chart(
+    title: &str,
+    unit: Unit,
+    size: Size,
+    series: &[Series],
+    marks: &[Mark],
+    within: &str,
+) -> Option<String> {
     let points = || series.iter().flat_map(|series| series.lines.iter().flat_map(|(_, points)| points));
     let smallest = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::INFINITY, f64::min);
     let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
@@ -108,9 +153,10 @@ pub(super) fn line_chart(title: &str, unit: Unit, size: Size, series: &[Series])
 
     let title = escape(title);
     let percent = if unit == Unit::Number { "" } else { " <small>%</small>" };
-    let mut figure = format!("<figure><figcaption>{title}{percent}</figcaption>\n");
+    let mut figure = format!("<figure><figcaption>{title}{percent}</figcaption>\n{within}");
     let _ = writeln!(figure, "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{title}\">");
     grid(&mut figure, size, &x_axis, &y_axis);
+    upright(&mut figure, size, &x_axis, marks);
     for series in series {
         let style = series.style();
         let _ = writeln!(figure, "<g class=\"{style}\">");
@@ -131,12 +177,10 @@ pub(super) fn line_chart(title: &str, unit: Unit, size: Size, series: &[Series])
                 let _ = write!(hover, " (mean of {})", values.join(", "));
             }
             let (x, y) = (x_at(*epoch), y_at(*y));
-            if mean.len() <= 30 {
-                let _ = write!(figure, "<circle class=\"dot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\"/>");
-            }
+            let class = if mean.len() <= 30 { "dot" } else { "dot far" };
             let _ = writeln!(
                 figure,
-                "<circle class=\"hover\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"8\"><title>{}</title></circle>",
+                "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.4\"><title>{}</title></circle>",
                 escape(&hover)
             );
         }
@@ -162,6 +206,27 @@ fn grid(svg: &mut String, size: Size, x_axis: &Axis, y_axis: &Axis) {
     }
     let _ = writeln!(svg, "<text class=\"end\" x=\"{right}\" y=\"{}\">epoch</text>", size.height - 4.0);
     svg.push_str("</g>\n");
+}
+
+/// The marks within the axis: one line for all of an epoch.
+fn upright(svg: &mut String, size: Size, x_axis: &Axis, marks: &[Mark]) {
+    let mut epochs: Vec<u64> = marks.iter().map(|mark| mark.epoch).collect();
+    epochs.sort_unstable();
+    epochs.dedup();
+    for epoch in epochs {
+        let place = x_axis.at(epoch as f64 - 0.5);
+        if !(0.0..=1.0).contains(&place) {
+            continue;
+        }
+        let x = LEFT + place * (size.width - LEFT - RIGHT);
+        let texts: Vec<&str> = marks.iter().filter(|mark| mark.epoch == epoch).map(|mark| mark.text.as_str()).collect();
+        let _ = writeln!(
+            svg,
+            "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{}\"><title>{}</title></line>",
+            size.height - BOTTOM,
+            escape(&texts.join("; "))
+        );
+    }
 }
 
 fn path(points: impl Iterator<Item = (f64, f64)>) -> String {

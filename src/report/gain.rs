@@ -26,6 +26,9 @@ pub enum Verdict {
     Unknown,
 }
 
+/// What is said of a gain of a single seed.
+pub(super) const UNKNOWN: &str = "1 seed: the spread is not known";
+
 /// Whether all values of one lie above all values of the other.
 fn apart(left: &Spread, right: &Spread) -> bool {
     let lowest = |spread: &Spread| spread.values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -47,9 +50,8 @@ impl Gain {
 
     /// The gain of `model`, if it is the student by another method than alone and the summary has the student alone.
     pub fn in_summary(model: &SummaryModel, summary: &Summary) -> Option<Self> {
-        let is_student = |model: &&SummaryModel| model.role == "student";
-        let alone = summary.models.iter().filter(is_student).find(|model| model.trained_by == Summary::ALONE)?;
-        let wanted = model.role == "student" && model.trained_by != Summary::ALONE;
+        let alone = summary.alone()?;
+        let wanted = model.is_student() && !model.is_alone();
         wanted.then(|| Self::of(&model.top1.last, &alone.top1.last))
     }
 
@@ -63,7 +65,7 @@ impl Gain {
         match self.verdict {
             Verdict::Beyond => format!("beyond the spread of {} seeds", self.seeds),
             Verdict::Within => format!("not beyond the spread of {} seeds", self.seeds),
-            Verdict::Unknown => "1 seed: the spread is not known".into(),
+            Verdict::Unknown => UNKNOWN.into(),
         }
     }
 }

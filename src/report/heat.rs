@@ -7,7 +7,8 @@ use super::html::{escape, percent};
 /// One column (few classes) or strip (many): a model and its accuracy per class.
 pub(super) struct Column<'a> {
     pub(super) label: String,
-    pub(super) values: &'a [f64],
+    /// None for a class without test images.
+    pub(super) values: &'a [Option<f64>],
 }
 
 /// Up to so many classes the numbers are written out.
@@ -17,7 +18,7 @@ const WRITTEN: usize = 24;
 pub(super) fn heat(columns: &[Column], classes: &[String]) -> String {
     let count = columns.iter().map(|column| column.values.len()).max().unwrap_or(0);
     let name = |class: usize| classes.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
-    let values = || columns.iter().flat_map(|column| column.values.iter().copied());
+    let values = || columns.iter().flat_map(|column| column.values.iter().flatten().copied());
     let low = values().fold(f64::INFINITY, f64::min);
     let high = values().fold(f64::NEG_INFINITY, f64::max);
     let share = |value: f64| if high > low { (value - low) / (high - low) } else { 0.5 };
@@ -34,10 +35,11 @@ fn table(columns: &[Column], count: usize, name: &dyn Fn(usize) -> String, share
         let _ = write!(html, "<tr><th>{}</th>", escape(&name(class)));
         for column in columns {
             match column.values.get(class) {
-                Some(value) => {
+                Some(Some(value)) => {
                     let heat = 8.0 + 62.0 * share(*value);
                     let _ = write!(html, "<td style=\"--heat:{heat:.0}%\">{}</td>", percent(*value));
                 }
+                Some(None) => html.push_str("<td>–</td>"),
                 None => html.push_str("<td></td>"),
             }
         }
@@ -57,6 +59,7 @@ fn strips(columns: &[Column], name: &dyn Fn(usize) -> String, share: &dyn Fn(f64
             "<p class=\"strip\">{label}</p>\n<svg viewBox=\"0 0 900 26\" role=\"img\" aria-label=\"{label}\">"
         );
         for (class, value) in column.values.iter().enumerate() {
+            let Some(value) = value else { continue };
             let (x, opacity) = (class as f64 * width, 0.08 + 0.92 * share(*value));
             let hover = escape(&format!("{}: {}%", name(class), percent(*value)));
             let _ = writeln!(

@@ -20,19 +20,6 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// `77754` as `77,754`.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// A fraction in percent with one decimal.
 pub(super) fn percent(fraction: f64) -> String {
     format!("{:.1}", 100.0 * fraction)
@@ -75,9 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_text() {
-        assert_eq!((thousands(7).as_str(), thousands(77_754).as_str()), ("7", "77,754"));
-        assert_eq!(thousands(1_234_567), "1,234,567");
+    fn text_is_escaped() {
         assert_eq!(escape("<a href=\"x\">&'\u{0}"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;\u{fffd}");
     }
 }

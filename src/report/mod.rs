@@ -4,11 +4,16 @@
 //! follows the reader's choice of light or dark.
 
 mod chart;
+mod classroom;
+mod curves;
 mod dots;
 mod gain;
 mod heat;
 mod html;
+mod lead;
 mod page;
+mod palette;
+mod phases;
 mod run;
 mod sections;
 mod table;

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::train::folder::{CLASSROOM, CONFIG, METRICS, SUMMARY, expect_run};
+use super::phases::{Start, starts};
+use crate::train::folder::{CLASSROOM, CONFIG, METRICS, SUMMARY, TIMING, expect_run};
 use crate::train::log::read_lines;
-use crate::train::records::{ClassroomLine, MetricsLine, Summary};
+use crate::train::records::{ClassroomLine, MetricsLine, Summary, TimingLine};
 use crate::{Error, Result};
 
 /// One run, as far as it has come.
@@ -17,6 +18,9 @@ pub(super) struct Run {
     pub(super) config: String,
     pub(super) metrics: Vec<MetricsLine>,
     pub(super) classroom: Vec<ClassroomLine>,
+    pub(super) timing: Vec<TimingLine>,
+    /// Where the phases of its methods begin.
+    pub(super) starts: Vec<Start>,
     /// None before the run is finished.
     pub(super) summary: Option<Summary>,
 }
@@ -53,6 +57,7 @@ fn read(folder: &Path) -> Result<Run> {
         None
     };
     let parsed = config.parse::<toml::Table>().ok();
+    let starts = parsed.as_ref().map(starts).unwrap_or_default();
     let named = parsed.and_then(|config| Some(config.get("name")?.as_str()?.to_string()));
     let label = folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into());
     Ok(Run {
@@ -61,6 +66,8 @@ fn read(folder: &Path) -> Result<Run> {
         config,
         metrics: lines(&folder.join(METRICS))?,
         classroom: lines(&folder.join(CLASSROOM))?,
+        timing: lines(&folder.join(TIMING))?,
+        starts,
         summary,
     })
 }

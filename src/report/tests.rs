@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::train::folder::RunFolder;
+use crate::train::log::LineLog;
 use crate::train::records::{
-    Accuracies, ClassroomLine, MetricsLine, NamedValues, Phase, Spread, Summary, SummaryModel,
+    Accuracies, ClassroomLine, MetricsLine, NamedValues, Phase, Spread, Summary, SummaryModel, TimingLine,
 };
 
 /// The names in a made-up run.
@@ -66,6 +67,7 @@ fn synthetic(path: &Path, names: &Names, seeds: &[u64], finished: bool) {
     let line = |phase, method: Option<&str>, seed, role: &str, model: &str, epoch: u64, end: f64| MetricsLine {
         phase,
         method: method.map(String::from),
+        method_name: None,
         seed,
         role: role.into(),
         model: model.into(),
@@ -92,6 +94,8 @@ fn synthetic(path: &Path, names: &Names, seeds: &[u64], finished: bool) {
                     if method != Summary::ALONE {
                         classroom
                             .append(&ClassroomLine {
+                                phase: Phase::Distil,
+                                role: "student".into(),
                                 method: method.into(),
                                 seed: *seed,
                                 epoch,
@@ -107,15 +111,32 @@ fn synthetic(path: &Path, names: &Names, seeds: &[u64], finished: bool) {
             }
         }
     }
+    let mut timing = run.log("timing.jsonl").unwrap();
+    for (phase, seconds) in [(Phase::Pretrain, 3600.0), (Phase::Distil, 12_820.0)] {
+        let (method, seeds) = (None, Vec::new());
+        let line = TimingLine {
+            phase,
+            method,
+            seed: 1,
+            seeds,
+            epoch: 1,
+            seconds,
+            step_ms: 5.0,
+            images_per_second: 1234.0,
+            peak_mib: 512.0,
+        };
+        timing.append(&line).unwrap();
+    }
     if !finished {
         return;
     }
     let classes =
         ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", &names.class];
-    let per_class = |end: f64| -> Vec<f64> {
+    let per_class = |end: f64| -> Vec<Option<f64>> {
         let hard = [0.05, -0.1, 0.08, 0.0, 0.07, -0.08, 0.22, -0.07, -0.1, -0.06];
         hard.iter()
             .map(|hard| (end - hard + 0.02 * noise(&[(hard * 1e3) as u64, (end * 1e4) as u64])).min(0.996))
+            .map(Some)
             .collect()
     };
     let model = |role: &str, model: &str, params, trained_by: &str, end: f64, values: Vec<f64>| SummaryModel {
@@ -123,6 +144,7 @@ fn synthetic(path: &Path, names: &Names, seeds: &[u64], finished: bool) {
         model: model.into(),
         params,
         trained_by: trained_by.into(),
+        method_name: None,
         top1: Accuracies {
             best_validation: Some(Spread::of(values.iter().map(|value| value - 0.001).collect())),
             last: Spread::of(values),
@@ -294,11 +316,220 @@ fn the_terminal_table_says_what_the_spread_supports() {
         synthetic(&run, &Names::plain(), seeds, true);
         Summary::from_json(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap()
     };
-    let text = table(&summary(&[1, 2, 3]));
-    for part in ["teacher", "resnet20", "272,474", "90.4", "peer-3", "student", "cross_entropy", "best on validation"] {
+    let text = table(&summary(&[1, 2, 3]), 100);
+    for part in ["teacher", "resnet20", "272,474", "90.4", "peer-3", "student", "cross_entropy", "best on"] {
         assert!(text.contains(part), "no `{part}` in\n{text}");
     }
     assert!(text.contains("classroomkd over the student alone: +2.4 points (beyond the spread of 3 seeds)"), "{text}");
-    let text = table(&summary(&[1]));
-    assert!(text.contains("points (1 seed: the spread is not known)"), "{text}");
+    let text = table(&summary(&[1]), 100);
+    assert!(text.contains("over the student alone: +2.2 points\n"), "{text}");
+    assert_eq!(text.matches("1 seed: the spread is not known").count(), 1, "{text}");
+    // One value is not written twice.
+    assert!(!text.contains("seeds"), "{text}");
+}
+
+/// Reads the summary of a run, lets `change` change it, and writes it again.
+fn changed(run: &Path, change: impl FnOnce(&mut Summary)) -> Summary {
+    let path = run.join("summary.json");
+    let mut summary = Summary::from_json(&fs::read_to_string(&path).unwrap()).unwrap();
+    change(&mut summary);
+    fs::write(path, summary.to_json().unwrap()).unwrap();
+    summary
+}
+
+/// A made-up finished run, whatever is changed in it, and its page.
+fn page_with(seeds: &[u64], change: impl FnOnce(&Path)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    synthetic(&run, &Names::plain(), seeds, true);
+    change(&run);
+    let out = folder.path().join("report.html");
+    write(&[&run], &out).unwrap();
+    let page = fs::read_to_string(out).unwrap();
+    check_well_formed(&page).unwrap();
+    page
+}
+
+/// A section of the page.
+fn part<'a>(page: &'a str, title: &str) -> &'a str {
+    let start = page.find(&format!("<h2>{title}</h2>")).unwrap_or_else(|| panic!("no section {title}"));
+    &page[start..start + page[start..].find("</section>").unwrap()]
+}
+
+#[test]
+fn the_student_alone_is_who_learns_from_labels_whatever_it_is_called() {
+    // ClassroomKD goes by the baseline's name, the baseline by another.
+    let mut text = String::new();
+    let page = page_with(&[1, 2, 3], |run| {
+        let summary = changed(run, |summary| {
+            for model in summary.models.iter_mut().filter(|model| model.is_student()) {
+                let label = match model.trained_by.as_str() {
+                    Summary::ALONE => "baseline",
+                    "classroomkd" => Summary::ALONE,
+                    _ => continue,
+                };
+                let name = std::mem::replace(&mut model.trained_by, label.into());
+                model.method_name = Some(name);
+            }
+        });
+        text = table(&summary, 100);
+    });
+    assert!(text.contains("\ncross_entropy over the student alone: +2.4 points (beyond"), "{text}");
+    assert!(!text.contains("baseline over"), "{text}");
+    assert!(page.contains("% alone (baseline), ") && page.contains("% by cross_entropy (+2.4 points"), "{page}");
+    assert!(page.contains("student · alone (baseline)") && page.contains("student · cross_entropy"), "{page}");
+}
+
+#[test]
+fn a_class_without_images_is_a_dash_and_not_zero() {
+    let page = page_with(&[1], |run| {
+        changed(run, |summary| summary.models.iter_mut().for_each(|model| model.per_class[3] = None));
+    });
+    let row = part(&page, "Accuracy per class").lines().find(|line| line.contains("<th>Dress</th>")).unwrap();
+    assert_eq!((row.matches("<td>–</td>").count(), row.matches("<td").count()), (7, 7), "{row}");
+}
+
+#[test]
+fn taught_mentors_have_headings_of_their_own() {
+    let page = page_with(&[1], |run| {
+        let mut log = LineLog::open(&run.join("classroom.jsonl")).unwrap();
+        for (role, method, first) in [("assistant-1", "takd", 0.9), ("assistant-2", "sokd", 1000.0)] {
+            for epoch in 1..=3 {
+                let line = ClassroomLine {
+                    phase: Phase::Assist,
+                    role: role.into(),
+                    method: method.into(),
+                    seed: 0,
+                    epoch,
+                    mentor: "teacher".into(),
+                    rank: None,
+                    weight: first * epoch as f64,
+                    temperature: Some(4.0),
+                    active: 1.0,
+                };
+                log.append(&line).unwrap();
+            }
+        }
+        // As versions wrote it that did not say who is taught.
+        let old =
+            "{\"method\":\"\",\"seed\":0,\"epoch\":1,\"mentor\":\"old-mentor\",\"weight\":334.0,\"active\":1.0}\n";
+        let text = fs::read_to_string(run.join("classroom.jsonl")).unwrap();
+        fs::write(run.join("classroom.jsonl"), text + old).unwrap();
+    });
+    let classroom = part(&page, "The classroom over time");
+    for heading in ["assistant-1, taught by takd", "assistant-2, taught by sokd", "classroomkd"] {
+        assert_eq!(classroom.matches(&format!("<h3>{heading}</h3>")).count(), 1, "{heading}");
+    }
+    assert!(!classroom.contains("<h3></h3>") && !classroom.contains("334"), "{classroom}");
+    assert!(classroom.contains("teacher, epoch 2: 2000.000") && classroom.contains("teacher, epoch 2: 1.800"));
+}
+
+#[test]
+fn what_changes_is_drawn_and_what_does_not_is_a_row() {
+    let page = page_with(&[1, 2, 3], |_| {});
+    let classroom = part(&page, "The classroom over time");
+    let (charts, table) = classroom.split_once("<h3>What stays the same</h3>").unwrap();
+    // KD asks its mentors always, with the same weight and temperature.
+    assert_eq!(charts.matches("<h3>").count(), 1, "only classroomkd has charts");
+    for title in ["Rank", "Weight", "Temperature", "Asked, of all steps"] {
+        assert_eq!(charts.matches(&format!("<figcaption>{title}")).count(), 1, "{title}");
+    }
+    let cells = "<td>kd</td><td>teacher, peer-1, peer-2, peer-3</td><td class=\"n\">0.25</td><td class=\"n\">4</td><td class=\"n\">100%</td>";
+    assert!(table.contains(cells) && !table.contains("rank"), "{table}");
+}
+
+#[test]
+fn the_page_shows_phases_terms_learned_words_and_speed() {
+    let page = page_with(&[1, 2], |run| {
+        let config = fs::read_to_string(run.join("config.toml")).unwrap();
+        let method = "\n[[methods]]\nname = \"ca_mkd\"\nlabel = \"classroomkd\"\nfeature_start = 4\n";
+        fs::write(run.join("config.toml"), config + method).unwrap();
+        changed(run, |summary| {
+            let model = summary.models.iter_mut().find(|model| model.trained_by == "classroomkd").unwrap();
+            model.learned = vec![vec!["sub-policy 1: shear".into(), "sub-policy 2: noise".into()], vec!["none".into()]];
+        });
+        let lines = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let two = "\"losses\":{\"cross_entropy\":0.5,\"peer-1\":0.25}";
+        let with = |line: &str| match line.contains("\"classroomkd\"") {
+            true => line.replace("\"losses\":{\"cross_entropy\":0.5}", two) + "\n",
+            false => line.to_string() + "\n",
+        };
+        fs::write(run.join("metrics.jsonl"), lines.lines().map(with).collect::<String>()).unwrap();
+    });
+    let said = "phase 2 of classroomkd begins with epoch 5";
+    // In three curves and their note; in four charts of the classroom; with the loss's terms.
+    assert_eq!(page.matches(said).count(), 3 + 1 + 4 + 1, "{page}");
+    let terms = part(&page, "What the loss consists of");
+    assert_eq!(terms.matches("<figure>").count(), 1, "{terms}");
+    assert!(terms.contains("peer-1, epoch 8: 0.250"), "{terms}");
+    let learned = part(&page, "What methods learned of their own");
+    for cells in
+        ["<td>classroomkd</td><td>seed 1</td><td>sub-policy 1: shear</td>", "<td></td><td>seed 2</td><td>none</td>"]
+    {
+        assert!(learned.contains(cells), "no {cells} in {learned}");
+    }
+    let footer = page.lines().find(|line| line.starts_with("<footer>")).unwrap();
+    let speed =
+        "Trained for 4 h 34 min: mentors 1 h (1,234 images/s), student 3 h 34 min (1,234 images/s); at most 512 MiB";
+    assert!(footer.contains(speed), "{footer}");
+}
+
+#[test]
+fn many_methods_are_summed_up_and_told_apart() {
+    let page = page_with(&[1], |run| {
+        let summary = changed(run, |summary| {
+            let student = summary.models.last().unwrap().clone();
+            summary.models.truncate(5);
+            for index in 0..12 {
+                let top1 = Accuracies { last: Spread::of(vec![0.7 + 0.01 * f64::from(index)]), best_validation: None };
+                summary.models.push(SummaryModel { trained_by: format!("m{index}"), top1, ..student.clone() });
+            }
+        });
+        fs::remove_file(run.join("metrics.jsonl")).unwrap();
+        let mut log = LineLog::open(&run.join("metrics.jsonl")).unwrap();
+        for model in summary.models.iter().filter(|model| model.is_student()) {
+            let line = MetricsLine {
+                phase: Phase::Distil,
+                method: Some(model.trained_by.clone()),
+                method_name: None,
+                seed: 1,
+                role: "student".into(),
+                model: "resnet8".into(),
+                epoch: 1,
+                step: 1,
+                lr: 0.1,
+                loss: 1.0,
+                losses: NamedValues(vec![("cross_entropy".into(), 1.0)]),
+                train_top1: 0.5,
+                validation_top1: None,
+            };
+            log.append(&line).unwrap();
+        }
+    });
+    let lead = page.lines().find(|line| line.starts_with("<p class=\"lead\">")).unwrap();
+    assert!(lead.contains("alone, and by 12 methods from 70.0% (m0) to 81.0% (m11)."), "{lead}");
+    assert_eq!(page.matches("1 seed: the spread is not known").count(), 1);
+    let legend = part(&page, "The student learns").lines().find(|line| line.contains("class=\"legend\"")).unwrap();
+    let mut styles: Vec<&str> =
+        legend.split("<g class=\"").skip(1).map(|rest| &rest[..rest.find('"').unwrap()]).collect();
+    assert_eq!(styles.len(), 13);
+    styles.sort_unstable();
+    styles.dedup();
+    assert_eq!(styles.len(), 13, "{legend}");
+    assert!(styles.iter().all(|style| style.ends_with(" d0")), "twelve methods need no dashes");
+}
+
+#[test]
+fn the_terminal_table_is_no_wider_than_it_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let names = Names { method: "a-method-with-a-long-label".into(), ..Names::plain() };
+    synthetic(&run, &names, &[1, 2, 3, 4, 5, 6, 7, 8], true);
+    let summary = changed(&run, |_| {});
+    for width in [80, 100] {
+        let text = table(&summary, width);
+        let table = text.lines().take_while(|line| !line.contains("over the student"));
+        let widest = table.map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= usize::from(width), "{widest} of {width} columns:\n{text}");
+    }
 }

@@ -2,6 +2,7 @@
 //! differentiated and planned.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::clock::Clock;
 use super::enrolment::{Enrolment, Faculty};
@@ -82,6 +83,7 @@ impl Design {
         let train_images = material.train.declare(&mut layout, "train", material.shape);
         let test_images = material.test.declare(&mut layout, "test", material.shape);
         let steps = material.learn.len() / batch;
+        let learned = Arc::new(material.learn.clone());
         let several = seeds.len() > 1;
         let clock = |seed: &u64| {
             let name = if several { format!("train/seed-{seed}") } else { "train".to_string() };
@@ -128,6 +130,7 @@ impl Design {
                     augmentation,
                     seed: *seed,
                     all_labels: material.train.labels.clone(),
+                    learned: learned.clone(),
                 };
                 for (index, (learner, enrolment)) in learners.iter_mut().zip(&enrolments).enumerate() {
                     tape.set_lane(lane(mentors.len() + index));

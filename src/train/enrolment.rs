@@ -91,7 +91,13 @@ impl Run {
                 (self.config.methods.iter().map(enrol).collect::<Result<_>>()?, faculty)
             }
         };
-        Design::new(processor, &self.material, config, augmentation, &plan.seeds, enrolments, faculty)
+        Design::new(processor, &self.material, config, augmentation, &plan.seeds, enrolments, faculty).map_err(
+            |error| {
+                // Whose batches they are.
+                let table = if plan.phase == Phase::Distil { "train" } else { "pretrain" };
+                error.within(format!("[{table}]"))
+            },
+        )
     }
 
     /// The first `count` mentors, frozen.

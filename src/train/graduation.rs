@@ -5,19 +5,33 @@ use std::path::Path;
 use super::course::StagePlan;
 use super::evaluation::evaluate;
 use super::event::Event;
+use super::learner::Learner;
 use super::lineup::{MentorPlan, Tensors};
 use super::material::Material;
-use super::records::{Phase, Summary};
+use super::records::{LOADED, Phase, Summary};
 use super::results::{ModelResult, per_class};
 use super::run::{Observer, Run};
 use super::session::Session;
 use super::stage::Stage;
 use super::weights::{self, ModelCard, Training};
+use crate::config::MethodConfig;
 use crate::error::Result;
 use crate::nn::Network;
 use crate::ops::evaluate::Counts;
 
 impl Run {
+    /// By which method `learner` is taught: the student by one of the config's, a mentor by its own; none where the labels
+    /// teach it.
+    pub(super) fn method_of(&self, learner: &Learner) -> Option<&MethodConfig> {
+        match &learner.method {
+            Some(label) => self.config.methods.iter().find(|method| method.label == *label),
+            None => {
+                let mentor = self.lineup.mentors.iter().find(|mentor| mentor.role == learner.model.role);
+                mentor.and_then(|mentor| mentor.taught_by.as_ref())
+            }
+        }
+    }
+
     /// Saves the final weights of a stage and says how good they are.
     pub(super) fn keep(
         &self,
@@ -30,9 +44,8 @@ impl Run {
         let mut results = Vec::new();
         for (learner, counts) in stage.learners.iter().zip(counts) {
             let (model, method) = (&learner.model, learner.method.clone());
-            let apprentice = self.lineup.mentors.iter().find(|mentor| mentor.role == model.role);
-            let taught_by = apprentice.and_then(|mentor| mentor.taught_by.as_ref()).map(|by| by.label.clone());
-            let trained_by = method.clone().or(taught_by).unwrap_or_else(|| Summary::ALONE.into());
+            let taught_by = self.method_of(learner);
+            let trained_by = taught_by.map_or_else(|| Summary::ALONE.into(), |by| by.label.clone());
             let path = match &method {
                 Some(method) => session.folder.student_weights(method, learner.seed),
                 None => session.folder.mentor_weights(&model.role),
@@ -46,7 +59,7 @@ impl Run {
                     tensors.iter().map(|(name, shape, values)| (name.as_str(), &shape[..], &values[..])).collect();
                 weights::save(&session.folder.method_weights(method, learner.seed), &views, Some(&card))?;
             }
-            let learned = match self.config.methods.iter().find(|one| Some(&one.label) == method.as_ref()) {
+            let learned = match taught_by {
                 Some(config) => {
                     let tensors = learner.equipment.tensors(&stage.state);
                     let value = |name: &str| {
@@ -65,6 +78,7 @@ impl Run {
                 model: model.network.name.clone(),
                 params: model.network.parameter_count() as u64,
                 trained_by,
+                method_name: taught_by.and_then(name_beside_label),
                 last,
                 best_validation: (best[1] > 0.0).then_some(best[2]),
                 per_class: per_class(counts),
@@ -90,6 +104,7 @@ impl Run {
             model: mentor.network.name.clone(),
             params: mentor.network.parameter_count() as u64,
             trained_by: mentor.card.as_ref().map(|card| card.trained.method.clone()).unwrap_or_default(),
+            method_name: None,
             last: counts.top1 / counts.images,
             best_validation: None,
             per_class: per_class(&counts),
@@ -124,6 +139,12 @@ impl Run {
     }
 }
 
+/// The method's own name where its label is another: what a record says beside the label.
+pub(super) fn name_beside_label(method: &MethodConfig) -> Option<String> {
+    let name = method.description.name;
+    (method.label != name).then(|| name.to_string())
+}
+
 /// The card of a model that nothing says the training of.
 fn unknown(network: &Network, material: &Material) -> ModelCard {
     let widen = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect();
@@ -134,13 +155,7 @@ fn unknown(network: &Network, material: &Material) -> ModelCard {
         input: [network.height, network.width, network.in_channels],
         mean: widen(&material.normalisation.mean),
         std: widen(&material.normalisation.std),
-        trained: Training {
-            phase: Phase::Pretrain,
-            method: "loaded".into(),
-            seed: 0,
-            epochs: 0,
-            data: "unknown".into(),
-        },
+        trained: Training { phase: Phase::Pretrain, method: LOADED.into(), seed: 0, epochs: 0, data: "unknown".into() },
     }
 }
 

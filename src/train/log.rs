@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
 
 use crate::{Error, Result};
@@ -15,12 +16,27 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// A number that is not finite (JSON has none) is an error that names its field. Records leave out what they do not
-/// know; they never write null.
+/// know; they never write null, but in the list [`PER_CLASS`].
 pub fn json_line(record: &impl Serialize) -> Result<String> {
     let mut bytes = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, FiniteOnly::default());
     record.serialize(&mut serializer).map_err(|error| Error::failed(error.to_string()))?;
     Ok(String::from_utf8(bytes).expect("serde_json writes UTF-8"))
+}
+
+/// The list in which what is not known is null, since the places of the others count.
+const PER_CLASS: &str = "per_class";
+
+/// Serialises a list that is called [`PER_CLASS`].
+///
+/// # Errors
+/// An element that is not finite.
+pub fn serialize_per_class<S: Serializer>(list: &[Option<f64>], serializer: S) -> Result<S::Ok, S::Error> {
+    match list.iter().flatten().all(|value| value.is_finite()) {
+        true => list.serialize(serializer),
+        // A formatter could not tell such a number from what is not known.
+        false => Err(S::Error::custom(format!("`{PER_CLASS}` is not a finite number"))),
+    }
 }
 
 /// Compact JSON that refuses null, which is what serde_json makes of NaN and infinity.
@@ -59,7 +75,10 @@ impl Formatter for FiniteOnly {
         CompactFormatter.write_string_fragment(writer, fragment)
     }
 
-    fn write_null<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+    fn write_null<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        if self.path.last().is_some_and(|key| key == PER_CLASS) {
+            return CompactFormatter.write_null(writer);
+        }
         Err(io::Error::other(format!("`{}` is not a finite number", self.path.join("."))))
     }
 }

@@ -62,7 +62,10 @@ impl Material {
     /// # Errors
     /// If it cannot be read whole, or the config's split or normalisation does not fit it.
     pub fn open(config: &DataConfig) -> Result<Self> {
-        let dataset = data::open(config.source, config.path.as_deref())?;
+        let dataset = data::open(config.source, config.path.as_deref()).map_err(|error| match &config.path {
+            Some(path) if !path.exists() => error.help("data.path says where the data is: --set data.path=PATH"),
+            _ => error,
+        })?;
         let given = config.mean.as_ref().zip(config.std.as_ref());
         let narrow = |values: &[f64]| values.iter().map(|x| *x as f32).collect();
         let normalisation = given.map(|(mean, std)| Normalisation { mean: narrow(mean), std: narrow(std) });

@@ -5,6 +5,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+use super::log::serialize_per_class;
 use crate::{Error, Result};
 
 /// Which part of a run a record belongs to.
@@ -70,9 +71,12 @@ impl<'de> Deserialize<'de> for NamedValues {
 pub struct MetricsLine {
     /// Pretraining or distillation.
     pub phase: Phase,
-    /// By which method the student learns; left out in pretraining.
+    /// The label of the method by which the model is taught; left out in pretraining.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// The method's own name, where the config labels it otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method_name: Option<String>,
     /// Seed of the model's weights and of the order of the images.
     pub seed: u64,
     /// `teacher`, `peer-1`, ..., `student`.
@@ -96,12 +100,25 @@ pub struct MetricsLine {
     pub validation_top1: Option<f64>,
 }
 
+impl MetricsLine {
+    /// Whether the line is about the student alone.
+    pub fn is_alone(&self) -> bool {
+        self.role == STUDENT && self.method_name.as_ref().or(self.method.as_ref()).is_some_and(|name| name == ALONE)
+    }
+}
+
 /// One line of `classroom.jsonl`: one mentor over one epoch of a method; means over the steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassroomLine {
-    /// The method that asks the mentor.
+    /// `assist` where a mentor is taught; left out where it is the student.
+    #[serde(default = "distil", skip_serializing_if = "is_distil")]
+    pub phase: Phase,
+    /// Who is taught; left out where it is the student.
+    #[serde(default = "student", skip_serializing_if = "is_student")]
+    pub role: String,
+    /// The label of the method that asks the mentor.
     pub method: String,
-    /// The student's seed.
+    /// The seed of who is taught.
     pub seed: u64,
     /// From 1.
     pub epoch: u64,
@@ -117,6 +134,22 @@ pub struct ClassroomLine {
     pub temperature: Option<f64>,
     /// Share of the steps (or samples) in which the mentor was asked.
     pub active: f64,
+}
+
+fn distil() -> Phase {
+    Phase::Distil
+}
+
+fn is_distil(phase: &Phase) -> bool {
+    *phase == Phase::Distil
+}
+
+fn student() -> String {
+    STUDENT.into()
+}
+
+fn is_student(role: &str) -> bool {
+    role == STUDENT
 }
 
 /// One line of `timing.jsonl`: how fast one epoch went. Not the same from run to run.
@@ -144,6 +177,13 @@ pub struct TimingLine {
     pub peak_mib: f64,
 }
 
+/// The method of weights that were loaded and do not say how they were trained.
+pub const LOADED: &str = "loaded";
+/// The role of the student.
+pub const STUDENT: &str = "student";
+/// The method's name of a student that learns from the labels alone.
+const ALONE: &str = "cross_entropy";
+
 /// `summary.json`: what came out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -165,8 +205,13 @@ pub struct Summary {
 impl Summary {
     /// The format's name and version.
     pub const FORMAT: &str = "kd-summary/1";
-    /// `trained_by` of a student that learns from the labels alone.
-    pub const ALONE: &str = "cross_entropy";
+    /// The method's name of a student that learns from the labels alone.
+    pub const ALONE: &str = ALONE;
+
+    /// The student alone, what every method is compared with; none where it was not trained.
+    pub fn alone(&self) -> Option<&SummaryModel> {
+        self.models.iter().find(|model| model.is_alone())
+    }
 
     /// The summary as it stands in the file, one model per line.
     ///
@@ -201,16 +246,41 @@ pub struct SummaryModel {
     pub model: String,
     /// Trainable parameters.
     pub params: u64,
-    /// The method; `cross_entropy` for mentors pretrained in the run and for the student alone.
+    /// The method's label; `cross_entropy` for mentors pretrained in the run.
     pub trained_by: String,
+    /// The method's own name, where the config labels it otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method_name: Option<String>,
     /// Fractions of the test split classified rightly.
     pub top1: Accuracies,
-    /// Top-1 per class, each the mean over the seeds.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub per_class: Vec<f64>,
+    /// Top-1 per class, each the mean over the seeds; null for a class without test images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "serialize_per_class")]
+    pub per_class: Vec<Option<f64>>,
     /// What the method has learned of its own, in a few words each, for every seed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learned: Vec<Vec<String>>,
+}
+
+impl SummaryModel {
+    /// The name of the method that it was trained by. Where a summary does not say it, the label is the name.
+    pub fn method(&self) -> &str {
+        self.method_name.as_ref().unwrap_or(&self.trained_by)
+    }
+
+    /// Whether this is the student.
+    pub fn is_student(&self) -> bool {
+        self.role == STUDENT
+    }
+
+    /// The seed of the `index`-th value, where the summary says it: mentors have seeds of their own.
+    pub fn seed_of(&self, index: usize, summary: &Summary) -> Option<u64> {
+        summary.seeds.get(index).copied().filter(|_| self.is_student())
+    }
+
+    /// Whether this is the student alone, whatever the method's label.
+    pub fn is_alone(&self) -> bool {
+        self.is_student() && self.method() == ALONE
+    }
 }
 
 /// Test accuracy of the last weights, and of those that were best on the validation split.
@@ -264,6 +334,7 @@ mod tests {
         let mut metrics = MetricsLine {
             phase: Phase::Distil,
             method: Some("classroomkd".into()),
+            method_name: None,
             seed: 1,
             role: "student".into(),
             model: "resnet8".into(),
@@ -284,8 +355,14 @@ mod tests {
         assert!(json_line(&metrics).unwrap().ends_with(r#""train_top1":0.71}"#));
 
         let classroom = r#"{"method":"classroomkd","seed":1,"epoch":3,"mentor":"peer-1","rank":0.61,"weight":1.1,"temperature":3.2,"active":0.97}"#;
-        let line: ClassroomLine = serde_json::from_str(classroom).unwrap();
+        let mut line: ClassroomLine = serde_json::from_str(classroom).unwrap();
         assert_eq!(json_line(&line).unwrap(), classroom);
+        assert_eq!((line.phase, line.role.as_str()), (Phase::Distil, "student"));
+        // Of a mentor that is taught it says so, and who it is.
+        (line.phase, line.role, line.method) = (Phase::Assist, "assistant-1".into(), "takd".into());
+        let text = json_line(&line).unwrap();
+        assert!(text.starts_with(r#"{"phase":"assist","role":"assistant-1","method":"takd","seed":1"#), "{text}");
+        assert_eq!(serde_json::from_str::<ClassroomLine>(&text).unwrap(), line);
     }
 
     #[test]
@@ -301,8 +378,9 @@ mod tests {
                 model: "resnet8".into(),
                 params: 77_754,
                 trained_by: "kd".into(),
+                method_name: None,
                 top1: Accuracies { last: Spread::of(vec![0.5, 0.7]), best_validation: None },
-                per_class: vec![0.1, 1.0],
+                per_class: vec![Some(0.1), None],
                 learned: Vec::new(),
             }],
         };
@@ -310,6 +388,7 @@ mod tests {
         assert!(
             text.starts_with(r#"{"format":"kd-summary/1","name":"a \"quoted\" name","device":"cpu","seeds":[1,2]"#)
         );
+        assert!(text.contains(r#""per_class":[0.1,null]"#) && !text.contains("method_name"), "{text}");
         assert_eq!(Summary::from_json(&text).unwrap(), summary);
         summary.models.clear();
         assert_eq!(Summary::from_json(&summary.to_json().unwrap()).unwrap(), summary);
@@ -318,6 +397,29 @@ mod tests {
         summary = Summary::from_json(&text).unwrap();
         summary.models[0].top1.last.mean = f64::NAN;
         assert_eq!(summary.to_json().unwrap_err().to_string(), "`top1.last.mean` is not a finite number");
+        // What a class without images is must not hide what a fault is.
+        summary = Summary::from_json(&text).unwrap();
+        summary.models[0].per_class[0] = Some(f64::NAN);
+        assert_eq!(summary.to_json().unwrap_err().to_string(), "`per_class` is not a finite number");
+    }
+
+    #[test]
+    fn the_student_alone_is_told_by_its_method_and_not_by_its_label() {
+        let model = |role: &str, label: &str, name: Option<&str>| SummaryModel {
+            role: role.into(),
+            model: "resnet8".into(),
+            params: 1,
+            trained_by: label.into(),
+            method_name: name.map(String::from),
+            top1: Accuracies { last: Spread::of(vec![0.5]), best_validation: None },
+            per_class: Vec::new(),
+            learned: Vec::new(),
+        };
+        assert!(model("student", "baseline", Some("cross_entropy")).is_alone());
+        assert!(!model("student", "cross_entropy", Some("kd")).is_alone());
+        assert!(!model("teacher", "cross_entropy", None).is_alone());
+        // As summaries were before they said the name.
+        assert!(model("student", "cross_entropy", None).is_alone());
     }
 
     #[test]

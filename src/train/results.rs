@@ -16,22 +16,25 @@ pub struct ModelResult {
     pub model: String,
     /// Trainable parameters.
     pub params: u64,
-    /// The method; `cross_entropy` for mentors pretrained in the run.
+    /// The method's label; `cross_entropy` for mentors pretrained in the run.
     pub trained_by: String,
+    /// The method's own name, where the config labels it otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method_name: Option<String>,
     /// Top-1 of the last weights.
     pub last: f64,
     /// Top-1 of the weights that were best on the validation split, where there is one.
     pub best_validation: Option<f64>,
-    /// Top-1 per class of the last weights.
-    pub per_class: Vec<f64>,
+    /// Top-1 per class of the last weights; null for a class without images.
+    pub per_class: Vec<Option<f64>>,
     /// What the method has learned of its own, in a few words each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learned: Vec<String>,
 }
 
-/// Top-1 per class; 0 for a class without images.
-pub fn per_class(counts: &Counts) -> Vec<f64> {
-    let share = |(hits, images): (&f64, &f64)| if *images > 0.0 { hits / images } else { 0.0 };
+/// Top-1 per class; none for a class without images, of which nothing is known.
+pub fn per_class(counts: &Counts) -> Vec<Option<f64>> {
+    let share = |(hits, images): (&f64, &f64)| (*images > 0.0).then(|| hits / images);
     counts.class_top1.iter().zip(&counts.class_images).map(share).collect()
 }
 
@@ -48,12 +51,17 @@ pub fn summarise(processor: &Processor, config: &Config, classes: &[String], res
         .into_iter()
         .map(|(first, all)| {
             let best: Option<Vec<f64>> = all.iter().map(|result| result.best_validation).collect();
-            let class = |index: usize| all.iter().map(|r| r.per_class[index]).sum::<f64>() / all.len() as f64;
+            // All seeds are tested on the same images: a class has some for all of them, or for none.
+            let class = |index: usize| {
+                let sum = all.iter().map(|result| result.per_class[index]).sum::<Option<f64>>()?;
+                Some(sum / all.len() as f64)
+            };
             SummaryModel {
                 role: first.role.clone(),
                 model: first.model.clone(),
                 params: first.params,
                 trained_by: first.trained_by.clone(),
+                method_name: first.method_name.clone(),
                 top1: Accuracies {
                     last: Spread::of(all.iter().map(|result| result.last).collect()),
                     best_validation: best.map(Spread::of),
@@ -73,5 +81,23 @@ pub fn summarise(processor: &Processor, config: &Config, classes: &[String], res
         seeds: config.train.seeds.clone(),
         classes: classes.to_vec(),
         models,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_class_without_images_nothing_is_known() {
+        let counts = Counts {
+            images: 10.0,
+            loss: 1.0,
+            top1: 4.0,
+            top5: 10.0,
+            class_top1: vec![4.0, 0.0, 0.0],
+            class_images: vec![8.0, 0.0, 2.0],
+        };
+        assert_eq!(per_class(&counts), [Some(0.5), None, Some(0.0)]);
     }
 }

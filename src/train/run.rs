@@ -167,6 +167,7 @@ impl Run {
                 number,
                 stop,
                 results: &results,
+                run: &self,
             };
             let counts = trainer.train(&mut stage, done, observe)?;
             let made = self.keep(&stage, plan, &counts, &session, observe)?;
@@ -225,9 +226,23 @@ impl Run {
         let Some((config, path)) = config.and_then(|config| Some((config, config.weights.as_ref()?))) else {
             return Ok(None);
         };
+        let within = |error: Error| error.within(format!("method {}", config.label));
         let expected = equipment.expected();
+        if expected.is_empty() {
+            let name = config.description.name;
+            return Err(within(Error::request(format!(
+                "`weights` is for what a method trains of its own, and {name} trains nothing"
+            ))));
+        }
+        if path.is_dir() {
+            let file = format!("{}/models/method-METHOD-seedN.safetensors", path.display());
+            return Err(within(
+                Error::request(format!("{} is a folder", path.display()))
+                    .help(format!("give a file, in a run's folder {file}")),
+            ));
+        }
         let views: Vec<(&str, &[usize])> = expected.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
-        weights::load(path, &views).map(Some).map_err(|error| error.within(format!("method {}", config.label)))
+        weights::load(path, &views).map(Some).map_err(within)
     }
 
     /// Gives the frozen mentors their weights, which the run's folder holds: trained in this run, or copied at its start.

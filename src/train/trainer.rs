@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::event::{Event, Running};
+use super::graduation::name_beside_label;
 use super::learner::Learner;
 use super::records::{ClassroomLine, MetricsLine, NamedValues, Phase, TimingLine};
 use super::results::ModelResult;
-use super::run::{Observer, stopped};
+use super::run::{Observer, Run, stopped};
 use super::session::{Place, Session, several};
 use super::stage::Stage;
 use super::stop::Stop;
 use crate::config::Checkpoints;
+use crate::distill::MentorUse;
 use crate::error::Result;
 use crate::ops::evaluate::Counts;
 
@@ -27,6 +29,8 @@ pub(super) struct Trainer<'a> {
     pub stop: &'a Stop,
     /// Results of the stages before, which every checkpoint carries.
     pub results: &'a [ModelResult],
+    /// Whose stage it is: knows who is taught by which method.
+    pub run: &'a Run,
 }
 
 impl Trainer<'_> {
@@ -119,7 +123,7 @@ impl Trainer<'_> {
             let line = self.metrics(stage, index, epoch, validated.as_ref().map(|counts| accuracy(&counts[index])));
             self.session.log_metrics(&line)?;
             observe(&Event::Metrics(line));
-            for line in classroom(stage, index, epoch) {
+            for line in self.classroom(stage, index, epoch) {
                 self.session.log_classroom(&line)?;
                 observe(&Event::Classroom(line));
             }
@@ -134,9 +138,11 @@ impl Trainer<'_> {
         let segment = stage.segment(epoch);
         let mean = |quantity| learner.mean(&stage.state, segment, quantity, steps as f64);
         let terms = learner.terms(segment).iter().map(|term| (term.name.clone(), mean(term.value))).collect();
+        let method = self.run.method_of(learner);
         MetricsLine {
             phase: self.phase,
-            method: learner.method.clone(),
+            method: method.map(|method| method.label.clone()),
+            method_name: method.and_then(name_beside_label),
             seed: learner.seed,
             role: learner.model.role.clone(),
             model: learner.model.network.name.clone(),
@@ -148,6 +154,27 @@ impl Trainer<'_> {
             train_top1: trained.top1 / trained.images,
             validation_top1,
         }
+    }
+
+    /// How a learner used its mentors in an epoch.
+    fn classroom(&self, stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
+        let learner = &stage.learners[index];
+        let Some(method) = self.run.method_of(learner) else { return Vec::new() };
+        let segment = stage.segment(epoch);
+        let mean = |quantity| learner.mean(&stage.state, segment, quantity, stage.steps_per_epoch() as f64);
+        let line = |one: &MentorUse| ClassroomLine {
+            phase: self.phase,
+            role: learner.model.role.clone(),
+            method: method.label.clone(),
+            seed: learner.seed,
+            epoch: u64::from(epoch) + 1,
+            mentor: one.role.clone(),
+            rank: one.rank.map(mean),
+            weight: mean(one.weight),
+            temperature: one.temperature.map(mean),
+            active: mean(one.active),
+        };
+        learner.uses(segment).iter().map(line).collect()
     }
 
     fn log_time(&mut self, stage: &Stage, epoch: u32, whole: Duration, mut times: Vec<Duration>) -> Result<()> {
@@ -212,24 +239,6 @@ fn running(stage: &mut Stage) -> Result<Event> {
         Running { role, method, seed, top1: trained.top1 / trained.images }
     };
     Ok(Event::Running { accuracies: stage.learners.iter().map(accuracy).collect() })
-}
-
-/// How a learner used its mentors in an epoch.
-fn classroom(stage: &Stage, index: usize, epoch: u32) -> Vec<ClassroomLine> {
-    let learner = &stage.learners[index];
-    let segment = stage.segment(epoch);
-    let mean = |quantity| learner.mean(&stage.state, segment, quantity, stage.steps_per_epoch() as f64);
-    let line = |one: &crate::distill::MentorUse| ClassroomLine {
-        method: learner.method.clone().unwrap_or_default(),
-        seed: learner.seed,
-        epoch: u64::from(epoch) + 1,
-        mentor: one.role.clone(),
-        rank: one.rank.map(mean),
-        weight: mean(one.weight),
-        temperature: one.temperature.map(mean),
-        active: mean(one.active),
-    };
-    learner.uses(segment).iter().map(line).collect()
 }
 
 /// The largest resident size of this process so far; 0 where the system does not tell.

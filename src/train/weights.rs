@@ -139,24 +139,8 @@ pub fn roles(run: &Path) -> Vec<String> {
 /// The file cannot be read, is damaged (with the byte), holds other names or shapes (the first differences are listed),
 /// types that are not floating point, or numbers that are not finite.
 pub fn load(path: &Path, expected: &[(&str, &[usize])]) -> Result<Loaded> {
-    let (tensors, card) = open(path)?;
+    let (tensors, card) = tensors(path)?;
     Ok(Loaded { tensors: chosen(path, &tensors, expected, card.as_ref())?, card })
-}
-
-/// All tensors of a file that [`load`] can read, as it would take them, and the file's card.
-///
-/// # Errors
-/// The file cannot be read or is damaged (with the byte).
-pub fn open(path: &Path) -> Result<(Vec<Tensor>, Option<ModelCard>)> {
-    let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
-    if pytorch::is_checkpoint(&bytes) {
-        drop(bytes);
-        return Ok((checkpoint(path, None)?, None));
-    }
-    let file = parse(path, &bytes)?;
-    let card = read_card(path, &bytes)?;
-    let tensors = file.iter().map(|(name, view)| tensor(name, &view)).collect();
-    Ok((unwrapped(tensors), card))
 }
 
 /// A checkpoint that `torch.save` wrote, as [`load`] would take it: `key` says where in it the state dict is.
@@ -200,6 +184,27 @@ pub fn chosen(
     expected.iter().map(|(name, _)| Ok((name.to_string(), elements(name)?))).collect()
 }
 
+/// Names and shapes of the tensors in the file at `path`, as [`load`] would call them.
+///
+/// # Errors
+/// The file cannot be read or is damaged.
+pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<usize>>> {
+    let (tensors, _) = tensors(path)?;
+    Ok(tensors.into_iter().map(|one| (one.name, one.shape)).collect())
+}
+
+/// All tensors of a file of either kind, and what it says of its model.
+fn tensors(path: &Path) -> Result<(Vec<Tensor>, Option<ModelCard>)> {
+    let bytes = fs::read(path).map_err(|error| Error::reading(path, error))?;
+    if pytorch::is_checkpoint(&bytes) {
+        drop(bytes);
+        return Ok((checkpoint(path, None)?, None));
+    }
+    let file = parse(path, &bytes)?;
+    let card = read_card(path, &bytes)?;
+    Ok((unwrapped(file.iter().map(|(name, view)| tensor(name, &view)).collect()), card))
+}
+
 /// One way in which a file does not fit.
 enum Difference<'a> {
     Missing(&'a str, &'a [usize]),
@@ -229,7 +234,7 @@ fn compare(
     if differences.is_empty() {
         return Ok(());
     }
-    let of = card.map(|card| format!(" (trained as {})", card.model)).unwrap_or_default();
+    let of = card.map(|card| format!(" (trained as {}, by {})", card.model, card.trained.method)).unwrap_or_default();
     let mut message = format!("the weights in {}{of} do not fit the model:", path.display());
     for difference in differences.iter().take(LISTED) {
         let _ = match difference {

@@ -281,3 +281,45 @@ fn json_is_events_on_stdout_and_quiet_is_the_result_alone() {
     }
     assert!(!said.contains('\u{1b}'), "no colours where there is no terminal");
 }
+
+/// Labels do not hide which method it was, and what is about a mentor that is taught says so.
+#[test]
+fn records_say_which_method_and_who_is_taught() {
+    let school = School::new();
+    let methods = "methods=[{ name = 'kd', label = 'cross_entropy' }, { name = 'cross_entropy', label = 'plain' }]";
+    let peers = "classroom.peers=[{ model = 'models.toml:narrow', taught_by = 'kd' }]";
+    let set = ["--set", methods, "--set", peers, "--epochs", "1", "--seeds", "1", "--quiet"];
+    let table = school.run(&[&["run", "school.toml", "--out", "run"], &set[..]].concat());
+    assert!(table.contains("\ncross_entropy over the student alone: ") && !table.contains("plain over"), "{table}");
+    let files = school.left("run");
+    let said =
+        |line: &Value, keys: &[&str]| keys.iter().map(|key| line[*key].to_string()).collect::<Vec<_>>().join(" ");
+    let metrics: Vec<String> = lines(&files, "metrics.jsonl")
+        .iter()
+        .map(|line| said(line, &["phase", "role", "method", "method_name"]).replace('"', ""))
+        .collect();
+    let expected = [
+        "pretrain teacher null null",
+        "assist peer-1 kd null",
+        "distil student cross_entropy kd",
+        "distil student plain cross_entropy",
+    ];
+    assert_eq!(metrics, expected);
+    let classroom: Vec<String> = lines(&files, "classroom.jsonl")
+        .iter()
+        .map(|line| said(line, &["phase", "role", "method", "mentor"]).replace('"', ""))
+        .collect();
+    assert_eq!(classroom, ["assist peer-1 kd teacher", "null null cross_entropy teacher"]);
+    let summary: Value = serde_json::from_slice(&files["summary.json"]).unwrap();
+    let models: Vec<String> = summary["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| said(line, &["role", "trained_by", "method_name"]).replace('"', ""))
+        .collect();
+    let expected =
+        ["teacher cross_entropy null", "peer-1 kd null", "student cross_entropy kd", "student plain cross_entropy"];
+    assert_eq!(models, expected);
+    let page = String::from_utf8(files["report.html"].clone()).unwrap();
+    assert!(page.contains("% alone (plain)"), "{page}");
+}

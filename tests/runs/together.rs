@@ -27,11 +27,13 @@ batch_size = 16
 [[methods]]
 name = "amtml"
 adapter_epochs = 1.0
+regularisation = 0.1
 
 [[methods]]
 name = "amtml"
 label = "one_stage"
 two_stages = false
+regularisation = 0.1
 
 [[methods]]
 name = "dml"

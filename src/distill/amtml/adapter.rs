@@ -1,7 +1,7 @@
 //! The teachers' weights for every image: a latent representation per teacher and one
 //! vector that all share, compared with the student's feature of the image.
 
-use crate::distill::{Hyperparameters, Learning, Lesson, Pupil, Ramp, Rule, Update};
+use crate::distill::{Hyperparameters, Learning, Lesson, Pupil, Ramp, Rule, Update, Write};
 use crate::error::Result;
 use crate::nn::Distribution;
 use crate::ops::matmul::Transposed;
@@ -81,6 +81,27 @@ impl Adapter {
             optimizer: Rule::Sgd(SgdOptions { momentum: 0.9, weight_decay: 0.0, nesterov: false }),
         }
     }
+}
+
+/// The mean weights `[1, K]` of the first stage's latest batch.
+fn outcome(tape: &mut Tape, lesson: &mut Lesson<'_>, teachers: usize) -> ValueId {
+    let even = Distribution::Constant { value: 1.0 / teachers as f64 };
+    let float = tape.float();
+    lesson.buffer(tape, "adapter/outcome", float, [1, teachers], even)
+}
+
+/// Keeps `mean` `[1, K]` for the second stage.
+pub(super) fn keep(tape: &mut Tape, lesson: &mut Lesson<'_>, mean: ValueId) -> Write {
+    let teachers = tape.shape(mean).channels();
+    let table = outcome(tape, lesson, teachers);
+    Write { indices: lesson.table(tape, "adapter/row", vec![0]), rows: tape.detach(mean), table }
+}
+
+/// What was kept, for every image: `[B, K]`.
+pub(super) fn kept(tape: &mut Tape, lesson: &mut Lesson<'_>, shape: [usize; 2]) -> Result<ValueId> {
+    let mean = outcome(tape, lesson, shape[1]);
+    let mean = tape.detach(mean);
+    tape.broadcast(mean, shape)
 }
 
 /// How far each teacher's score moves with the student's feature.

@@ -5,7 +5,9 @@
 //! - `group`: the same without the last teacher;
 //! - `second_map`: every teacher's second map teaches the student's second map, in the first stage only;
 //! - `same_depth`: as `teacher_level`, with the teacher's feature of the same name, or its last where it has none such;
-//! - `attention`: teacher k's map teaches the student's of the same depth by attention (Zagoruyko, Komodakis, 2017).
+//! - `attention`: every map of the student is taught by one teacher's map of the same name, or its last where it has none
+//!   such, by attention (Zagoruyko, Komodakis, 2017); the i-th map by teacher i, and the teachers begin again behind the last.
+//!   So there are as many hints as the student has maps. (The release counts its pooled vector as a map; that term is 0.)
 //!
 //! A hint from a feature t to a feature s is `mean((R s/|s| - t/|t|)^2)`, norms over channels, R a matrix of the pair's own
 //! (a 1x1 convolution without bias, U(-0.005, 0.005)); by attention it is `mean((a(s) - a(t))^2)`, `a` the mean of the
@@ -61,9 +63,27 @@ impl Features {
     }
 }
 
+/// The hints by attention: to each map of the student.
+fn by_attention(student: &Features, teachers: &[Features]) -> Result<Vec<Hint>> {
+    let hint = |(place, to): (usize, &String)| {
+        let teacher = place.checked_rem(teachers.len()).ok_or_else(lacks)?;
+        let own = &teachers[teacher].maps;
+        let from = own.iter().find(|name| *name == to).or(own.last()).ok_or_else(lacks)?;
+        Ok(Hint { to: to.clone(), teacher, from: from.clone() })
+    };
+    let hints = student.maps.iter().enumerate().map(hint).collect::<Result<Vec<_>>>()?;
+    if hints.is_empty() { Err(lacks()) } else { Ok(hints) }
+}
+
+fn lacks() -> Error {
+    Error::request("amtml.hints: there are no features to take hints from")
+}
+
 /// The hints of a classroom.
 fn hints(variant: &str, student: &Features, teachers: &[Features]) -> Result<Vec<Hint>> {
-    let lacks = || Error::request("amtml.hints: there are no features to take hints from");
+    if variant == "attention" {
+        return by_attention(student, teachers);
+    }
     let groups: Vec<&String> = student.maps.iter().filter(|name| *name != "f1").chain(&student.pooled).collect();
     let count = if variant == "group" { teachers.len().saturating_sub(1) } else { teachers.len() };
     if count == 0 {
@@ -75,11 +95,6 @@ fn hints(variant: &str, student: &Features, teachers: &[Features]) -> Result<Vec
         let group = || groups.get(teacher % groups.len().max(1)).map(|name| name.to_string());
         let (to, from) = match variant {
             "second_map" => (student.at("f2").cloned(), own.at("f2")),
-            "attention" => {
-                let to = student.maps.get(teacher % student.maps.len().max(1));
-                // Attention has a place only on maps.
-                (to.cloned(), own.maps.iter().find(|name| Some(*name) == to).or(own.maps.last()))
-            }
             "same_depth" => {
                 let to = group();
                 let same = to.as_deref().filter(|to| student.pooled.as_deref() != Some(to));

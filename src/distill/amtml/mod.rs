@@ -10,13 +10,23 @@
 //! - `angle`, `distance`: smooth L1 between the angles of all triplets, and the distances of all pairs, of the student's
 //!   outputs and of q, which is a constant here (as in RKD, Park et al., 2019);
 //! - `hint`: what the groups of the student's layers make of the teachers' features (`hints.rs`);
-//! - `regulariser = regularisation (|W|^2 + sum_k |theta_k|^2)`, in the first stage.
+//! - `regulariser = regularisation (|W|^2 + sum_k |theta_k|^2)`, in the first stage; by default none.
 //!
 //! `loss = kd + angle + distance + hint + regulariser`. In the first stage `W` and `theta` learn from it by an SGD of their
 //! own; in the second they are frozen.
 //!
-//! What the paper shows and the authors' release does are told apart by options. Defaults follow the paper where the two
-//! differ (`beta`, trained regressors), and the release where the paper is silent.
+//! What the paper shows and the authors' release does are told apart by options. Where the two differ, regressors learn as in
+//! the paper, and `beta` is the release's: every notebook gives the adapter the average-pooled vector, and what it then
+//! max-pools is 1x1 already. The notebooks differ among themselves:
+//! - The regulariser, 0.1 in all, is switched off before the first stage in `LR_adaptive_KD`, `LR_adaptive_Hint` and
+//!   `adaptive_FitNet_teacher-level`, and on in `LR_adaptive_learning`, `LR_adaptive_AT` and `LR_adaptive_triplets`. With a
+//!   rate of 0.1 it takes `W` and `theta` to 0 within some hundred steps, where they stay: all teachers count 1 / K.
+//! - Without it the weights are far apart from the start: `W` and `theta` are drawn from N(0, 1), so that the scores of a
+//!   feature of d channels around 1 have a deviation of about sqrt(d), and the softmax is nearly one teacher's; by max-pooled
+//!   features, which are larger, even more than by average-pooled ones. On the embedded data one of three teachers had all
+//!   weight after two epochs, with 0.1 each had a third, with 0.01 they had 0.46, 0.28 and 0.26.
+//! - The adapter's rate drops at 40 and 70 in `LR_adaptive_learning`, at 40 and 50 in the others.
+//! - The second stage of `adaptive_FitNet_teacher-level` is `second_stage = "outcome"`; the others' is `whole`.
 
 mod adapter;
 mod hints;
@@ -53,8 +63,8 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         ),
         Hyperparameter::choice(
             "beta",
-            &["max", "gap"],
-            "the student's feature: its last map max-pooled as in the paper, or average-pooled as in the release",
+            &["gap", "max"],
+            "the student's feature: its last map average-pooled as in the release, or max-pooled as in the paper",
         ),
         Hyperparameter::weight("angle_weight", 1.0, "weight of the angles of triplets; 0 leaves them out"),
         Hyperparameter::weight("distance_weight", 1.0, "weight of the distances of pairs; 0 leaves them out"),
@@ -77,8 +87,9 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         ),
         Hyperparameter::weight(
             "regularisation",
-            0.1,
-            "weight of the squares of adapter and latent representations, in the first stage",
+            0.0,
+            "weight of the squares of adapter and latent representations, in the first stage; 0.1 in some of the \
+                            release's notebooks, which draws the teachers' weights to 1 / K",
         ),
         Hyperparameter::flag("two_stages", true, "false trains the adapter to the end"),
         Hyperparameter::epochs(
@@ -94,8 +105,14 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
         Hyperparameter {
             name: "adapter_milestones",
             kind: Kind::Milestones { default: &[40.0, 70.0] },
-            documentation: "epochs at which that rate is divided by 10",
+            documentation: "epochs at which that rate is divided by 10; [40, 50] in all but one of the release's notebooks",
         },
+        Hyperparameter::choice(
+            "second_stage",
+            &["whole", "outcome"],
+            "the loss of the second stage: all of it, or as in the release's notebook of teacher_level kd alone, with \
+                            the mean weights of the first stage's last batch for every image",
+        ),
         Hyperparameter::choice(
             "student_init",
             &["model", "release"],
@@ -104,8 +121,13 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     ],
     contradiction: |values| {
         let regressors = values.number("hint_weight") > 0.0 && values.choice("hints") != "attention";
-        (values.flag("frozen_regressors") && !regressors)
-            .then(|| ("frozen_regressors", "there are no regressors without hints, and none for attention maps".into()))
+        if values.flag("frozen_regressors") && !regressors {
+            let why = "there are no regressors without hints, and none for attention maps";
+            return Some(("frozen_regressors", why.into()));
+        }
+        let learned = values.flag("two_stages") && values.choice("teacher_weights") == "adaptive";
+        (values.choice("second_stage") == "outcome" && !learned)
+            .then(|| ("second_stage", "without weights learned in a first stage there is no outcome of it".into()))
     },
     phases: |values| match values.flag("two_stages") {
         true => vec![values.epochs("adapter_epochs").round() as u32],
@@ -113,6 +135,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     },
     taps,
     student: |classroom, values| Ok((values.choice("student_init") == "release").then(|| restarted(classroom.student))),
+    takes_smoothed_labels: true,
     record,
     learned: adapter::learned,
 };
@@ -140,8 +163,10 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
         };
         taps.student.push(own.map_err(|error| error.within("student"))?);
     }
-    taps.student.sort();
-    taps.student.dedup();
+    for names in taps.mentors.iter_mut().chain([&mut taps.student]) {
+        names.sort();
+        names.dedup();
+    }
     Ok(taps)
 }
 
@@ -152,12 +177,15 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let teachers: Vec<Pupil> = lesson.classmates().cloned().collect();
     let batch = tape.shape(lesson.student.logits)[0];
 
+    // The second stage has just the outcome of the first: the teachers' mean weights and `kd`.
+    let outcome = values.choice("second_stage") == "outcome" && !first_stage;
     let adapter = match values.choice("teacher_weights") {
-        "adaptive" => Some(adapter::record(tape, lesson, values, teachers.len())?),
+        "adaptive" if !outcome => Some(adapter::record(tape, lesson, values, teachers.len())?),
         _ => None,
     };
     let weights = match &adapter {
         Some(adapter) => adapter.weights,
+        None if outcome => adapter::kept(tape, lesson, [batch, teachers.len()])?,
         None => tape.fill([batch, teachers.len()], 1.0 / teachers.len() as f64),
     };
     let softened =
@@ -174,21 +202,27 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let mut parts = vec![("cross_entropy", 1.0 - alpha, cross_entropy), ("target", imitation, divergence)];
     let kd = tape.weighted_sum(&[(1.0 - alpha, cross_entropy), (imitation, divergence)])?;
     let mut details = vec![("loss/kd", kd), ("teacher_weight", weights)];
-
-    let relations = Relations::new(tape, output, target)?; // The target is a constant there.
-    if values.number("angle_weight") > 0.0 {
-        let angle = relations.angle_loss(tape)?;
-        parts.push(("angle", values.number("angle_weight"), angle));
-        details.push(("loss/angle", angle));
-    }
-    if values.number("distance_weight") > 0.0 {
-        let distance = relations.distance_loss(tape)?;
-        parts.push(("distance", values.number("distance_weight"), distance));
-        details.push(("loss/distance", distance));
-    }
-    if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
-        parts.push(("hint", values.number("hint_weight"), hint));
-        details.push(("loss/hint", hint));
+    if !outcome {
+        let [angle_weight, distance_weight] = ["angle_weight", "distance_weight"].map(|name| values.number(name));
+        // A batch of one image has no relations, and needs none where nobody asks for them. The target is a constant there.
+        let relations = match angle_weight > 0.0 || distance_weight > 0.0 {
+            true => Some(Relations::new(tape, output, target)?),
+            false => None,
+        };
+        if let Some(relations) = relations.filter(|_| angle_weight > 0.0) {
+            let angle = relations.angle_loss(tape)?;
+            parts.push(("angle", angle_weight, angle));
+            details.push(("loss/angle", angle));
+        }
+        if let Some(relations) = relations.filter(|_| distance_weight > 0.0) {
+            let distance = relations.distance_loss(tape)?;
+            parts.push(("distance", distance_weight, distance));
+            details.push(("loss/distance", distance));
+        }
+        if let Some(hint) = hints::record(tape, lesson, &teachers, values)? {
+            parts.push(("hint", values.number("hint_weight"), hint));
+            details.push(("loss/hint", hint));
+        }
     }
     if let Some(adapter) = adapter.as_ref().filter(|_| first_stage && values.number("regularisation") > 0.0) {
         let squares = adapter.squares(tape)?;
@@ -207,7 +241,11 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
         Some(adapter) if first_stage => vec![adapter.update(tape, lesson, values, taught.loss)],
         _ => Vec::new(),
     };
-    Ok(Taught { mentors, details, updates, ..taught })
+    let writes = match values.choice("second_stage") {
+        "outcome" if first_stage => vec![adapter::keep(tape, lesson, mean)],
+        _ => Vec::new(),
+    };
+    Ok(Taught { mentors, details, updates, writes, ..taught })
 }
 
 #[cfg(test)]

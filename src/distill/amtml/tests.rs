@@ -16,9 +16,9 @@ fn small(phase: usize) -> Small<'static> {
 fn the_gradients_are_those_of_the_loss() {
     for options in [
         "{}",
-        r#"{"kl_reduction": "batchmean", "beta": "gap", "temperature": 2, "alpha": 0.4}"#,
+        r#"{"kl_reduction": "batchmean", "beta": "max", "temperature": 2, "alpha": 0.4}"#,
         r#"{"hints": "same_depth", "angle_weight": 0}"#,
-        r#"{"hints": "group", "distance_weight": 0, "regularisation": 0}"#,
+        r#"{"hints": "group", "distance_weight": 0, "regularisation": 0.1}"#,
         r#"{"hints": "second_map", "hint_weight": 3}"#,
         r#"{"hints": "attention", "hint_weight": 100, "tempered_student": true}"#,
         r#"{"frozen_regressors": true, "two_stages": false}"#,
@@ -27,7 +27,15 @@ fn the_gradients_are_those_of_the_loss() {
         check_method("amtml", options, &small(0));
     }
     check_method("amtml", "{}", &small(1));
+    for phase in [0, 1] {
+        check_method("amtml", r#"{"second_stage": "outcome"}"#, &small(phase));
+    }
     check_method("amtml", r#"{"hints": "second_map"}"#, &small(1));
+}
+
+#[test]
+fn one_image_has_no_relations_and_needs_none() {
+    check_method("amtml", r#"{"angle_weight": 0, "distance_weight": 0}"#, &Small { batch: 1, ..small(0) });
 }
 
 /// Whom and what each variant asks: of student and teachers by their numbers of features.
@@ -62,6 +70,14 @@ fn every_group_has_the_teacher_that_the_variant_says() {
     assert_eq!(taught("second_map", "resnet8", &three), of(&[("f2", 0, "f2"), ("f2", 1, "f2"), ("f2", 2, "f2")]));
     assert_eq!(taught("same_depth", "resnet8", &three), of(&[("f2", 0, "f2"), ("f3", 1, "f3"), ("f4", 2, "f4")]));
     assert_eq!(taught("attention", "resnet8", &three), of(&[("f1", 0, "f1"), ("f2", 1, "f2"), ("f3", 2, "f3")]));
+    // By attention every map of the student has a teacher, however many there are.
+    assert_eq!(
+        taught("attention", "vgg8", &three[..2]),
+        of(&[("f1", 0, "f1"), ("f2", 1, "f2"), ("f3", 0, "f3"), ("f4", 1, "f4")])
+    );
+    assert_eq!(taught("attention", "resnet8", &["vgg8"]), of(&[("f1", 0, "f1"), ("f2", 0, "f2"), ("f3", 0, "f3")]));
+    assert_eq!(taught("attention", "vgg8", &["resnet14"])[3], ("f4".to_string(), 0, "f3".to_string()));
+    assert_eq!(taught("attention", "resnet8", &["resnet14"; 5]).len(), 3);
     // A fourth teacher begins again; a student with one map more has a group more.
     let four = ["resnet14"; 4];
     assert_eq!(taught("teacher_level", "resnet8", &four)[3], ("f2".to_string(), 3, "f4".to_string()));
@@ -75,6 +91,13 @@ fn what_cannot_be_is_refused() {
     assert!(message.contains("expected a number from 0 to 1, found 1.5"), "{message}");
     let message = read(r#"{"frozen_regressors": true, "hint_weight": 0}"#).unwrap_err().to_string();
     assert!(message.contains("no regressors without hints"), "{message}");
+    for options in [
+        r#"{"second_stage": "outcome", "two_stages": false}"#,
+        r#"{"second_stage": "outcome", "teacher_weights": "average"}"#,
+    ] {
+        let message = read(options).unwrap_err().to_string();
+        assert!(message.contains("there is no outcome of it"), "{message}");
+    }
     let network = crate::nn::build("resnet8", 10, 3, 32, 32).unwrap();
     let classroom = Classroom { student: &network, mentors: vec![("teacher", &network)], teachers: 1, assistants: 0 };
     let message = taps(&classroom, &read(r#"{"hints": "group"}"#).unwrap()).unwrap_err().to_string();

@@ -1,7 +1,9 @@
 //! The nine operations that a policy is made of, on the teacher's feature `[N, h, w, C]`.
 //!
 //! Shears, translations and the rotation read the map bilinearly at the points of an affine map, with zeros outside and one
-//! map for the whole batch. Cutout zeroes one box of `int(v h)` by `int(v w)` pixels, the same for all images. Noise is
+//! map for the whole batch. Cutout zeroes one box, the same for all images, as in the released code: around a random pixel
+//! `int(v h) div 2` rows and `int(v w) div 2` columns to either side (the last excluded), as far as they lie in the map; so
+//! with `v` of at most 0.2 it is of 2x2 pixels at most where maps are 16x16, and there is none where they are 8x8. Noise is
 //! normal with deviation `v`. Channel shuffle is a random order of the channels. Channel drop zeroes every channel with
 //! probability `v`, without rescaling, the same for all images.
 //!
@@ -59,18 +61,18 @@ pub(super) struct Draws {
     noise: ValueId,
     /// An order of the channels, u32 `[C]`.
     order: ValueId,
-    /// Even, `[1, 2]`: where the box of the cutout is, (y, x).
+    /// Even, `[1, 2]`: where the middle of the cutout's box is, (y, x), in shares of the sides.
     place: ValueId,
     /// Even, `[1, C]`: channels below the value are dropped.
     channels: ValueId,
 }
 
-/// Pixel numbers, `[1, h, 1, 1]` and `[1, 1, w, 1]`, and whole numbers up to the largest box.
+/// Pixel numbers, `[1, h, 1, 1]` and `[1, 1, w, 1]`, and the sides of the cutout's boxes.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
     rows: ValueId,
     columns: ValueId,
-    /// `[1, n]`: 1, 2, ...; none where even the largest box is smaller than a pixel.
+    /// `[1, n]`: 2, 4, ... up to the largest; none where even that is smaller than 2 pixels.
     sides: Option<ValueId>,
     /// By how much a value of a translation moves the map, whose sides are 2 long.
     shift: f64,
@@ -85,10 +87,13 @@ impl Grid {
         let name = |what: &str| format!("augment/{what}/{height}x{width}");
         let rows = lesson.constant(tape, &name("rows"), float, [1, height, 1, 1], numbers(0, height))?;
         let columns = lesson.constant(tape, &name("columns"), float, [1, 1, width, 1], numbers(0, width))?;
-        let most = (KINDS[CUTOUT].range[1] * height.max(width) as f64) as usize;
-        let sides = match most {
+        let boxes = (KINDS[CUTOUT].range[1] * height.max(width) as f64) as usize / 2;
+        let sides = match boxes {
             0 => None,
-            _ => Some(lesson.constant(tape, &name("sides"), float, [1, most], numbers(1, most + 1))?),
+            _ => {
+                let even = (1..=boxes).map(|half| 2.0 * half as f64).collect();
+                Some(lesson.constant(tape, &name("sides"), float, [1, boxes], even)?)
+            }
         };
         Ok(Self { rows, columns, sides, shift: if released { height as f64 } else { 2.0 } })
     }
@@ -142,8 +147,9 @@ fn read(tape: &mut Tape, x: ValueId, values: [ValueId; AFFINE], shift: f64) -> R
     let [shear_x, shear_y, translate_x, translate_y, degrees] = values;
     let angle = tape.scale(degrees, std::f64::consts::PI / 180.0);
     let [sine, cosine] = sine_and_cosine(tape, angle)?;
-    let upper = tape.subtract(shear_x, sine)?;
-    let lower = tape.add(shear_y, sine)?;
+    // Rows (cos, sin) and (-sin, cos).
+    let upper = tape.add(shear_x, sine)?;
+    let lower = tape.subtract(shear_y, sine)?;
     let [right, down] = [translate_x, translate_y].map(|value| tape.scale(value, shift));
     let rows = tape.concat(&[cosine, upper, right, lower, cosine, down])?;
     let theta = tape.view(rows, [1, 2, 3])?;
@@ -152,8 +158,8 @@ fn read(tape: &mut Tape, x: ValueId, values: [ValueId; AFFINE], shift: f64) -> R
     tape.grid_sample(x, grid)
 }
 
-/// 1 in the box of `int(v h)` by `int(v w)` pixels, else 0: `[1, h, w, 1]`. The box lies inside of the map, everywhere with
-/// the same probability: with `u` even in (0, 1) its first row is `int(u (h - side + 1))`.
+/// 1 in the cutout's box, else 0: `[1, h, w, 1]`; none where no box is of a pixel. With `u` even in (0, 1) its middle is row
+/// `int(u h)`, and it reaches from `int(v h) div 2` rows above to as many below, the last excluded; columns alike.
 fn inside(tape: &mut Tape, value: ValueId, grid: &Grid, draws: &Draws) -> Result<Option<ValueId>> {
     let Some(sides) = grid.sides else { return Ok(None) };
     let value = tape.view(value, [1, 1])?;
@@ -161,18 +167,19 @@ fn inside(tape: &mut Tape, value: ValueId, grid: &Grid, draws: &Draws) -> Result
     for (axis, numbers) in [grid.rows, grid.columns].into_iter().enumerate() {
         let extent = tape.shape(numbers).count() as f64;
         let real = tape.scale(value, extent);
+        // int(v h) div 2 is how many of 2, 4, ... it reaches.
         let reached = tape.less_or_equal(sides, real)?;
-        let side = tape.sum(reached, &[1])?;
-        let places = tape.affine(side, -1.0, extent + 1.0)?;
+        let half = tape.sum(reached, &[1])?;
         let place = tape.slice(draws.place, axis, 1)?;
-        let start = tape.multiply(place, places)?;
-        let [side, start] = [tape.view(side, [1, 1, 1, 1])?, tape.view(start, [1, 1, 1, 1])?];
-        // int(start) <= n < int(start) + side, without rounding: n > start - 1, and n - side + 1 <= start.
-        let before = tape.affine(start, 1.0, -1.0)?;
-        let begun = tape.greater(numbers, before)?;
-        let last = tape.subtract(numbers, side)?;
+        let middle = tape.scale(place, extent);
+        let [half, middle] = [tape.view(half, [1, 1, 1, 1])?, tape.view(middle, [1, 1, 1, 1])?];
+        // int(middle) - half <= n < int(middle) + half, without rounding: n + half > middle - 1, n - half + 1 <= middle.
+        let before = tape.affine(middle, 1.0, -1.0)?;
+        let reach = tape.add(numbers, half)?;
+        let begun = tape.greater(reach, before)?;
+        let last = tape.subtract(numbers, half)?;
         let last = tape.affine(last, 1.0, 1.0)?;
-        let ended = tape.less_or_equal(last, start)?;
+        let ended = tape.less_or_equal(last, middle)?;
         both.push(tape.multiply(begun, ended)?);
     }
     tape.multiply(both[0], both[1]).map(Some)

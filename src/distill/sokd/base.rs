@@ -7,25 +7,31 @@
 //! through the heads' loss alone.
 
 use crate::distill::adapters::map_of;
-use crate::distill::{
-    Classroom, Lesson, MethodDescription, Pupil, Taps, Taught, at, crd, dkd, features, kd, review_kd,
-};
-use crate::error::{Error, Result};
+use crate::distill::{Classroom, Hyperparameters, Lesson, MethodDescription, Pupil, Taps, Taught, features, find};
+use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
 /// What augments a feature of the teacher, given its name and itself.
 pub(super) type Augment<'a> = dyn FnMut(&mut Tape, &mut Lesson<'_>, &str, ValueId) -> Result<ValueId> + 'a;
 
-/// The description of the base `name`.
-pub(super) fn description(name: &str) -> Result<&'static MethodDescription> {
-    let bases = [&at::DESCRIPTION, &crd::DESCRIPTION, &dkd::DESCRIPTION, &kd::DESCRIPTION, &review_kd::DESCRIPTION];
-    let found = bases.into_iter().find(|base| base.name == name);
-    found.ok_or_else(|| Error::failed(format!("SoKD has no base `{name}`")))
+/// A base with its hyperparameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Base<'a> {
+    description: &'static MethodDescription,
+    values: &'a Hyperparameters,
+}
+
+impl<'a> Base<'a> {
+    /// The method that `values` names as the base; none where that is SoKD's own loss.
+    pub(super) fn of(values: &'a Hyperparameters) -> Option<Self> {
+        let values_of_base = values.of_method("base")?;
+        find(values.choice("base")).map(|description| Self { description, values: values_of_base })
+    }
 }
 
 /// Adds to `taps` what the base reads, and what pooled vectors and logits are made of.
-pub(super) fn taps(base: &MethodDescription, classroom: &Classroom<'_>, taps: &mut Taps) -> Result<()> {
-    let own = (base.taps)(classroom, &base.defaults())?;
+pub(super) fn taps(base: Base<'_>, classroom: &Classroom<'_>, taps: &mut Taps) -> Result<()> {
+    let own = (base.description.taps)(classroom, base.values)?;
     taps.student.extend(own.student);
     taps.mentors.resize(own.mentors.len().max(1), Vec::new());
     for (all, own) in taps.mentors.iter_mut().zip(&own.mentors) {
@@ -34,7 +40,7 @@ pub(super) fn taps(base: &MethodDescription, classroom: &Classroom<'_>, taps: &m
     let (role, teacher) = classroom.mentors[0];
     let read = own.mentors.first().map_or(&[][..], |read| &read[..]);
     let pooled = features::pooled(teacher).ok();
-    if !base.needs.features || read.iter().any(|name| Some(name) == pooled.as_ref()) {
+    if !base.description.needs.features || read.iter().any(|name| Some(name) == pooled.as_ref()) {
         taps.mentors[0].push(features::classified(teacher).map_err(|error| error.within(role))?.0);
     }
     Ok(())
@@ -49,7 +55,7 @@ fn is_map(tape: &Tape, feature: ValueId) -> bool {
 pub(super) fn record(
     tape: &mut Tape,
     lesson: &mut Lesson<'_>,
-    base: &MethodDescription,
+    base: Base<'_>,
     mask: Option<ValueId>,
     augment: &mut Augment<'_>,
 ) -> Result<Taught> {
@@ -60,7 +66,7 @@ pub(super) fn record(
         teacher.features.retain(|(name, _)| read.contains(name));
     }
     let mut pooled = None;
-    if !base.needs.features || teacher.features.iter().any(|(_, feature)| !is_map(tape, *feature)) {
+    if !base.description.needs.features || teacher.features.iter().any(|(_, feature)| !is_map(tape, *feature)) {
         let map = whole.classified(tape)?;
         let map = augment(tape, lesson, "classified", map)?;
         pooled = Some(tape.adaptive_avg_pool(map, 1, 1)?);
@@ -77,7 +83,7 @@ pub(super) fn record(
             }
         };
     }
-    if let (Some(pooled), false) = (pooled, base.needs.features) {
+    if let (Some(pooled), false) = (pooled, base.description.needs.features) {
         let (weight, bias) = lesson.head(tape, 0)?;
         let shape = tape.shape(pooled);
         let logits = tape.linear(pooled, weight, bias)?;
@@ -104,11 +110,11 @@ pub(super) fn record(
         layout: &mut *lesson.layout,
         equipment: &mut *lesson.equipment,
     };
-    (base.record)(tape, &mut inner, &base.defaults())
+    (base.description.record)(tape, &mut inner, base.values)
 }
 
 /// The teacher's features that the base reads; none in a parity case, which holds just these.
-fn read(base: &MethodDescription, lesson: &Lesson<'_>) -> Result<Option<Vec<String>>> {
+fn read(base: Base<'_>, lesson: &Lesson<'_>) -> Result<Option<Vec<String>>> {
     let Some(student) = &lesson.student.model else { return Ok(None) };
     let mut mentors = Vec::new();
     for mentor in &lesson.mentors {
@@ -116,7 +122,7 @@ fn read(base: &MethodDescription, lesson: &Lesson<'_>) -> Result<Option<Vec<Stri
     }
     let (teachers, assistants) = (lesson.teachers, lesson.assistants);
     let classroom = Classroom { student: &student.network, mentors, teachers, assistants };
-    let taps = (base.taps)(&classroom, &base.defaults())?;
+    let taps = (base.description.taps)(&classroom, base.values)?;
     Ok(Some(taps.mentors.into_iter().next().unwrap_or_default()))
 }
 

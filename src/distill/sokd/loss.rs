@@ -3,11 +3,11 @@
 //! maps inside the areas; or with another base that method's own loss in place of the first and the last.
 
 use super::areas;
-use super::base::{self, Augment};
+use super::base::{self, Augment, Base};
 use crate::distill::adapters::map_of;
 use crate::distill::hint::mean_square;
 use crate::distill::{Hyperparameters, Lesson, MentorUse, Taught, Term};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tape::{Tape, ValueId};
 
 /// Images of a batch that follow each other.
@@ -33,7 +33,7 @@ impl Rows {
 
 /// Whether the student's map is brought into the teacher's space at all.
 pub(super) fn adapts(values: &Hyperparameters) -> bool {
-    values.choice("base") == "fitnet" || values.flag("areas")
+    Base::of(values).is_none() || values.flag("areas")
 }
 
 /// The student's hint in the teacher's space, `[B, h, w, C_t]`.
@@ -70,9 +70,10 @@ pub(super) fn record(
         None => None,
     };
     let mask = detected.map(|[student, _]| areas::mask(tape, student, values)).transpose()?;
-    let mut taught = match pair.filter(|_| values.choice("base") == "fitnet") {
-        Some(maps) => on_maps(tape, lesson, values, maps, mask)?,
-        None => base::record(tape, lesson, base::description(values.choice("base"))?, mask, augment)?,
+    let mut taught = match (Base::of(values), pair) {
+        (Some(base), _) => base::record(tape, lesson, base, mask, augment)?,
+        (None, Some(maps)) => on_maps(tape, lesson, values, maps, mask)?,
+        (None, None) => return Err(Error::failed("SoKD has no maps to compare")),
     };
     if let Some([student, teacher]) = detected {
         let difference = areas::difference(tape, student, teacher)?;

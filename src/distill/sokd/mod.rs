@@ -14,11 +14,12 @@
 //! For `search_epochs` the policy ([`policy`]) learns beside the student ([`search`]): by default from
 //! `L_aug = 1/2 mean (f_t - f_s)^2` on the half of each batch that student and teacher are not compared on in that step, by
 //! straight-through Gumbel-Softmax. After that it stays, and is drawn from still. With `weights` of an earlier run and
-//! `search_epochs = 0` a policy is used that was found before.
+//! `search_epochs = 0` a policy is used that was found before. `L_aug` alone is smallest without augmentation, towards which
+//! the search moves for as long as it lasts ([`search`]).
 //!
 //! Where the released code does otherwise than the paper or than was meant, that is an option and off: `objective =
 //! "unrolled"` with `unrolled_random_policy`, `estimator = "relax"` with `relax_repeats_choice`, `translate_by_side`, `overlap
-//! = "count2"`, and `held_out = false`.
+//! = "count2"`, and `held_out = false`. The search of the release is `unrolled` with `relax`.
 
 mod areas;
 mod augmentation;
@@ -29,6 +30,7 @@ mod policy;
 mod relax;
 mod search;
 
+use self::base::Base;
 use self::loss::Rows;
 use self::policy::{Learns, Policy};
 use self::relax::{Again, Control};
@@ -48,10 +50,12 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             Multimedia 2024, arXiv 2409.18785",
     needs: Needs { teachers: Use::Required, features: true, ..MethodDescription::BASE.needs },
     hyperparameters: &[
-        Hyperparameter::choice(
+        Hyperparameter::method(
             "base",
-            &["fitnet", "at", "review_kd", "crd", "kd", "dkd"],
-            "the method that learns from augmented features; others than fitnet keep their own weights",
+            "fitnet",
+            &["review_kd", "at", "crd", "kd", "dkd"],
+            "the method that learns from augmented features: fitnet by ce_weight and feature_weight, others by \
+                            hyperparameters of their own, which stand in a table with the name",
         ),
         Hyperparameter::choice(
             "hint",
@@ -106,16 +110,21 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
             "temperature of what is drawn in the gradients of probabilities and choice",
         ),
         Hyperparameter::weight("policy_rate", 3e-4, "step length of Adam on the policy"),
-        Hyperparameter::weight("policy_decay", 1e-3, "weight decay of Adam on the policy"),
+        Hyperparameter::weight(
+            "policy_decay",
+            1e-3,
+            "weight decay of the policy: with gumbel of the sub-policy that was drawn, with relax Adam's on all",
+        ),
         Hyperparameter::choice(
             "objective",
             &["first_order", "unrolled"],
-            "what the policy minimises: the consistency, or the student's loss after a virtual step",
+            "what the policy minimises: the consistency, whose minimum is no augmentation, so that a longer search \
+                            augments less; or as released the student's loss after a virtual step",
         ),
         Hyperparameter::choice(
             "estimator",
             &["gumbel", "relax"],
-            "gradients of what is drawn: straight-through Gumbel-Softmax, or RELAX",
+            "gradients of what is drawn: straight-through Gumbel-Softmax, or as released RELAX",
         ),
         Hyperparameter::flag(
             "held_out",
@@ -178,8 +187,8 @@ fn taps(classroom: &Classroom<'_>, values: &Hyperparameters) -> Result<Taps> {
     let hint = values.choice("hint");
     let own = |network: &Network| features::named(network, hint);
     let mut taps = features::of_teacher(classroom, own, own)?;
-    if values.choice("base") != "fitnet" {
-        base::taps(base::description(values.choice("base"))?, classroom, &mut taps)?;
+    if let Some(base) = Base::of(values) {
+        base::taps(base, classroom, &mut taps)?;
     }
     for names in taps.mentors.iter_mut().chain([&mut taps.student]) {
         names.sort();

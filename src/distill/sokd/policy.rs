@@ -234,6 +234,18 @@ impl Policy {
         Ok(Sample { probability, z, log_choice, y, soft: [soft_bits, soft_choice], hard: [bits, hard_choice] })
     }
 
+    /// The sum of the squares of probabilities, weight of the choice and magnitudes of the sub-policy that was drawn.
+    pub(super) fn squares_of_drawn(&self, tape: &mut Tape, sample: &Sample) -> Result<ValueId> {
+        let mut parts = Vec::new();
+        for (value, columns) in [(self.probability, 2), (self.choice, 1), (self.magnitude, 2)] {
+            let square = tape.square(value)?;
+            let square = tape.view(square, [self.pairs.len(), columns])?;
+            let drawn = tape.matmul(sample.hard[1], square, Transposed::default())?;
+            parts.push((1.0, tape.total(drawn)?));
+        }
+        tape.weighted_sum(&parts)
+    }
+
     /// How the two positions of what was drawn are applied.
     pub(super) fn positions(&self, tape: &mut Tape, sample: &Sample, learns: Learns) -> Result<[Position; 2]> {
         self.positions_with(tape, sample, self.magnitude, learns)

@@ -7,7 +7,8 @@
 //!
 //! with a net Q on the relaxed draws, and on draws `z~` made again given what came out: for bits `z~ = logit(p) + logit(v')`
 //! with `v' = v p + 1 - p` where the bit is 1 and `v (1 - p)` where it is 0; for the choice `k`, with `E = -ln v`,
-//! `y~_k = -ln E_k` and `y~_i = -ln(E_i / softmax(o)_i + E_k)`. Q learns to make `mean g^2` small.
+//! `y~_k = -ln E_k` and `y~_i = -ln(E_i / softmax(o)_i + E_k)`. Q learns to make `mean g^2` small. `v'` is held to
+//! `[1e-6, 1 - 1e-6]`, where it has no slope beyond: in float32 it may round to 1, whose logit is infinite.
 //!
 //! Q's gradient is part of g and is differentiated once more for that, so it is written out:
 //! `Q(u) = w_2 tanh(u W_1 + b_1) + b_2`, `u = 2 [sigmoid(z / t), softmax(y / t)] - 1`.
@@ -139,10 +140,12 @@ impl Control {
         let high = tape.multiply(not_v, p)?;
         let high = complement(tape, high)?;
         let place = blend(tape, low, high, bits)?;
+        let (place, free) = held(tape, place)?;
         // dv' / dp = -(1 - v) for b = 1, -v for b = 0.
         let up = tape.scale(not_v, -1.0);
         let down = tape.scale(v, -1.0);
         let moves = blend(tape, down, up, bits)?;
+        let moves = tape.multiply(moves, free)?;
         let [logit_p, logit_v] = [logit(tape, p)?, logit(tape, place)?];
         let z = tape.add(logit_p, logit_v)?;
         let spread = variance(tape, place)?;
@@ -211,6 +214,20 @@ impl Control {
         let shared = tape.multiply(shares, total)?;
         Ok((value, [d_p, tape.subtract(d_y, shared)?]))
     }
+}
+
+/// `v'` is this far from 0 and 1 at least.
+const EDGE: f64 = 1e-6;
+
+/// `x` held to `[EDGE, 1 - EDGE]`, and 1 where it was inside, else 0.
+fn held(tape: &mut Tape, x: ValueId) -> Result<(ValueId, ValueId)> {
+    let rest = complement(tape, x)?;
+    let inside = [tape.above(x, EDGE)?, tape.above(rest, EDGE)?];
+    let least = tape.at_least(x, EDGE)?;
+    // The smaller of it and the bound. Turned by its sign, not as 1 - x, which would round small values.
+    let turned = tape.scale(least, -1.0);
+    let most = tape.at_least(turned, EDGE - 1.0)?;
+    Ok((tape.scale(most, -1.0), tape.multiply(inside[0], inside[1])?))
 }
 
 /// Even noise for draws that are made again: `[S, 2]` and `[1, S]`.

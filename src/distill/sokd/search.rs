@@ -6,6 +6,15 @@
 //!   after one virtual step. With `theta' = theta - xi (grad L + decay theta)` and `v` the gradient of the loss at `theta'`
 //!   without augmentation, the policy moves along `-(g(theta + R v) - g(theta - R v)) / (2 R)`, `R = 0.01 / |v|`, where `g` is
 //!   the policy's gradient of the student's loss.
+//!
+//! The consistency alone has "no augmentation" as its minimum: the student is trained towards the teacher's feature, from
+//! which every operation leads away, so probabilities fall for as long as the search lasts. The released code searches with
+//! `unrolled` and `relax`: another objective, and an estimate of its gradients that is far noisier.
+//!
+//! With Gumbel-Softmax the probabilities and magnitudes of all sub-policies but the drawn one have no gradient in a step.
+//! Adam divides gradients by their size: a decay in every step would be all that these see, and would move each by nearly the
+//! whole rate towards 0. So there only the sub-policy decays that was drawn, by a term of the loss, `policy_decay / 2` times
+//! its squares. With RELAX, which has a gradient for every probability in every step, the decay is Adam's own, as released.
 
 use std::collections::BTreeMap;
 
@@ -80,7 +89,7 @@ impl Search<'_> {
         current: ValueId,
         augmenter: &mut Augmenter,
     ) -> Result<(Update, ValueId)> {
-        let (objective, gradients) = match self.values.choice("objective") {
+        let (objective, mut gradients) = match self.values.choice("objective") {
             "unrolled" => {
                 let (objective, gradients) = self.unrolled(tape, lesson, current, augmenter)?;
                 (objective, Some(gradients))
@@ -93,12 +102,28 @@ impl Search<'_> {
             }
         };
         let of_control = self.control.iter().flat_map(|(control, _)| control.states);
+        let (mut loss, mut weight_decay) = (objective, self.values.number("policy_decay"));
+        if self.control.is_none() && weight_decay > 0.0 {
+            let Policy { probability, choice, magnitude, .. } = *self.policy;
+            let squares = self.policy.squares_of_drawn(tape, self.sample)?;
+            match &mut gradients {
+                Some(gradients) => {
+                    let squares = tape.scale(squares, 0.5 * weight_decay);
+                    let of_squares = differentiate(tape, squares, &[probability, choice, magnitude])?;
+                    for (gradient, more) in gradients.iter_mut().zip(of_squares) {
+                        *gradient = tape.add(*gradient, more)?;
+                    }
+                }
+                None => loss = tape.weighted_sum(&[(1.0, objective), (0.5 * weight_decay, squares)])?,
+            }
+            weight_decay = 0.0;
+        }
         let update = Update {
-            loss: objective,
+            loss,
             gradients,
             parameters: self.policy.states.into_iter().chain(of_control).collect(),
             rate: tape.fill([], self.values.number("policy_rate")),
-            optimizer: Rule::Adam { beta1: 0.5, beta2: 0.999, weight_decay: self.values.number("policy_decay") },
+            optimizer: Rule::Adam { beta1: 0.5, beta2: 0.999, weight_decay },
         };
         Ok((update, objective))
     }

@@ -103,6 +103,7 @@ impl Expansion<'_> {
             taps: self.taps,
             logits: self.current,
             init: self.family.init,
+            standard_from: None,
         })
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A cell (class, y, x) is a peak if none of the 3x3 cells around it in its class is larger. Peaks are taken by height, then
 //! what is no peak; the first in the order (class, y, x) among equals. Around the centre `(x, y) + offset` a
-//! box reaches half of the size to each side: `(x0, y0, x1, y1)` in pixels, held to the map `0..=W - 1`, `0..=H - 1`.
+//! box reaches half of the size to each side: `(x0, y0, x1, y1)` in pixels. Its upper left corner is held to 0 and above, its
+//! lower right one to `W - 1`, `H - 1` and below, as in the released code of SoKD: a box beyond the map's right or lower border
+//! begins behind its end, and covers nothing.
 
 use rayon::prelude::*;
 
@@ -105,10 +107,8 @@ fn area<T: Element>(number: usize, heat: &Heat<'_, T>, size: &[T], offset: &[T])
         let last = T::from_f64((extent - 1) as f64);
         let centre = T::from_f64(place as f64) + offset[2 * pixel + axis];
         let reach = half * size[2 * pixel + axis];
-        [centre - reach, centre + reach].map(|edge| {
-            let edge = edge.maximum(T::ZERO);
-            if edge > last { last } else { edge }
-        })
+        let end = centre + reach;
+        [(centre - reach).maximum(T::ZERO), if end < last { end } else { last }]
     });
     [horizontal[0], vertical[0], horizontal[1], vertical[1]]
 }

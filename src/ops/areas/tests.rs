@@ -102,6 +102,28 @@ fn corners_are_cut_towards_zero_and_included() {
     assert_eq!(found[0], [0., 1., 1., 0., 1., 0., 0., 0., 1., 0., 0., 0.]);
 }
 
+/// As the released code of SoKD has them: a box whose centre its offset moves behind the last column begins there.
+#[test]
+fn a_box_beyond_the_border_covers_nothing() {
+    let heat = vec![0.0, 0.0, 0.9, 0.0];
+    let at_peak = |pair: [f64; 2]| vec![0.0, 0.0, 0.0, 0.0, pair[0], pair[1], 0.0, 0.0];
+    let pairs = Shape::from([1, 1, 4, 2]);
+    for (offset, size, expected, mask) in [
+        ([3.0, 0.0], [2.0, 0.0], [4.0, 0.0, 3.0, 0.0], [0., 0., 0., 0.]),
+        ([2.0, 0.0], [2.5, 0.0], [2.75, 0.0, 3.0, 0.0], [0., 0., 1., 1.]),
+        ([0.0, 1.5], [2.0, 1.0], [1.0, 1.0, 3.0, 0.0], [0., 0., 0., 0.]),
+        ([-4.0, 0.0], [2.0, 0.0], [0.0, 0.0, -1.0, 0.0], [0., 0., 0., 0.]),
+    ] {
+        let inputs = [(Shape::from([1, 1, 4, 1]), heat.clone()), (pairs, at_peak(size)), (pairs, at_peak(offset))];
+        let found = run_tape(&inputs, |tape, x| {
+            let boxes = tape.peak_areas(x[0], x[1], x[2], 1)?;
+            Ok(vec![boxes, tape.box_mask(boxes, 1, 4, Overlap::Count)?])
+        });
+        assert_eq!(found[0], expected, "offset {offset:?}, size {size:?}");
+        assert_eq!(found[1], mask, "offset {offset:?}, size {size:?}");
+    }
+}
+
 #[test]
 fn operands_are_looked_at() {
     let mut layout = StateLayout::new();

@@ -116,7 +116,7 @@ fn weights_that_do_not_fit_list_the_first_differences() {
     let error = load(&path, &expected).unwrap_err();
     assert_eq!(error.kind(), Kind::Request);
     let lines: Vec<String> = error.to_string().lines().map(String::from).collect();
-    assert!(lines[0].ends_with("m.safetensors (trained as resnet8) do not fit the model:"), "{error}");
+    assert!(lines[0].ends_with("m.safetensors (trained as resnet8, by classroomkd) do not fit the model:"), "{error}");
     assert_eq!(lines[1], "  fc.weight: shape [2, 3], expected [3, 2]");
     assert_eq!(lines[2], "  conv0.weight: missing, expected shape [4]");
     assert_eq!(lines.last().unwrap(), "  and 4 more differences");
