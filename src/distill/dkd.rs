@@ -70,7 +70,8 @@ pub(super) fn record_of(
         ("true_class", 1.0, target),
         ("other_classes", 1.0, others),
     ];
-    let mentors = vec![MentorUse::constant(role, 1.0, Some(temperature))];
+    let weight = lesson.warmed_up_weight(tape, weights.warmup_epochs, 1.0)?;
+    let mentors = vec![MentorUse { weight, ..MentorUse::constant(role, 1.0, Some(temperature)) }];
     Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 

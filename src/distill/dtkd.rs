@@ -61,7 +61,9 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     ];
     let taught = Taught::sum(tape, parts)?;
     let mean = tape.average(temperatures)?;
-    let uses = MentorUse { temperature: Some(Quantity::Element(mean, 0)), ..MentorUse::constant(&role, 1.0, None) };
+    let weight = lesson.warmed_up_weight(tape, values.epochs("warmup_epochs"), 1.0)?;
+    let temperature = Some(Quantity::Element(mean, 0));
+    let uses = MentorUse { weight, temperature, ..MentorUse::constant(&role, 1.0, None) };
     Ok(Taught { mentors: vec![uses], ..taught })
 }
 

@@ -2,6 +2,7 @@
 
 use super::equipment::{Equipment, SET_BY_HOST};
 use super::lesson::Lesson;
+use super::taught::Quantity;
 use crate::error::Result;
 use crate::tape::{Tape, ValueId};
 
@@ -75,6 +76,18 @@ impl Lesson<'_> {
         }
         let ramp = self.scheduled(tape, "warmup", Ramp::Linear { epochs });
         tape.multiply(value, ramp)
+    }
+
+    /// What a mentor's `weight` comes to where its part of the loss is [`Lesson::warmed_up`].
+    ///
+    /// # Errors
+    /// If an operation refuses.
+    pub fn warmed_up_weight(&mut self, tape: &mut Tape, epochs: f64, weight: f64) -> Result<Quantity> {
+        if epochs == 0.0 {
+            return Ok(Quantity::Constant(weight));
+        }
+        let ramp = self.scheduled(tape, "warmup", Ramp::Linear { epochs });
+        Ok(Quantity::Element(tape.scale(ramp, weight), 0))
     }
 }
 

@@ -61,7 +61,8 @@ fn record(tape: &mut Tape, lesson: &mut Lesson<'_>, values: &Hyperparameters) ->
     let scaled = tape.scale(review, weight);
     let part = lesson.warmed_up(tape, values.epochs("warmup_epochs"), scaled)?;
     let parts = [("cross_entropy", 1.0, cross_entropy), (&teacher.role, 1.0, part)];
-    let mentors = vec![MentorUse::constant(&teacher.role, weight, None)];
+    let warm = lesson.warmed_up_weight(tape, values.epochs("warmup_epochs"), weight)?;
+    let mentors = vec![MentorUse { weight: warm, ..MentorUse::constant(&teacher.role, weight, None) }];
     Ok(Taught { mentors, ..Taught::sum(tape, parts)? })
 }
 

@@ -42,6 +42,10 @@ adapter_epochs = 1.0
 second_stage = "outcome"
 
 [[methods]]
+name = "dkd"
+warmup_epochs = 2
+
+[[methods]]
 name = "dml"
 
 [[methods]]
@@ -112,6 +116,11 @@ fn what_methods_own_is_trained_for_as_long_as_they_say_and_saved() {
     assert!(first_teacher.len() == 2 && (first_teacher[0] - first_teacher[1]).abs() < 1e-6, "{first_teacher:?}");
     assert!((first_teacher[0] + second_teacher[0] - 1.0).abs() < 1e-6, "{first_teacher:?} {second_teacher:?}");
     assert!((first_teacher[0] - 0.5).abs() > 1e-6, "the weights are those of the start");
+
+    // A weight that is warmed up is logged as it was.
+    let warm: Vec<Value> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    let warm: Vec<&Value> = warm.iter().filter(|line| line["method"] == "dkd").map(|line| &line["weight"]).collect();
+    assert_eq!(warm, [0.5, 1.0, 1.0]);
 
     // Every network starts and ends elsewhere than the student.
     let student = tensors(&whole, "models/student-dml-seed1.safetensors");
