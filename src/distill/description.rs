@@ -38,8 +38,9 @@ pub struct MethodDescription {
     pub learned: Learned,
 }
 
-/// What a method has learned, by name, from its hyperparameters and from its parameters by name.
-pub type Learned = fn(&Hyperparameters, &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)>;
+/// What a method has learned, by name, from its hyperparameters, from the roles of the mentors that it used, and from its
+/// parameters by name.
+pub type Learned = fn(&Hyperparameters, &[&str], &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)>;
 
 impl MethodDescription {
     /// A method on logits with nothing special; its loss is the cross-entropy.
@@ -55,7 +56,7 @@ impl MethodDescription {
         student: |_, _| Ok(None),
         takes_smoothed_labels: true,
         record: |tape, lesson, _| super::cross_entropy::record(tape, lesson),
-        learned: |_, _| Vec::new(),
+        learned: |_, _, _| Vec::new(),
     };
 }
 

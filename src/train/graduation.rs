@@ -65,7 +65,9 @@ impl Run {
                     let value = |name: &str| {
                         tensors.iter().find(|(known, ..)| known == name).map(|(.., values)| values.clone())
                     };
-                    let told = (config.description.learned)(&config.hyperparameters, &value);
+                    let uses = learner.uses(stage.segment(stage.config().epochs.saturating_sub(1)));
+                    let roles: Vec<&str> = uses.iter().map(|mentor| mentor.role.as_str()).collect();
+                    let told = (config.description.learned)(&config.hyperparameters, &roles, &value);
                     told.into_iter().map(|(name, text)| format!("{name}: {text}")).collect()
                 }
                 None => Vec::new(),

@@ -105,12 +105,18 @@ pub(super) fn kept(tape: &mut Tape, lesson: &mut Lesson<'_>, shape: [usize; 2]) 
 }
 
 /// How far each teacher's score moves with the student's feature.
-pub(super) fn learned(_: &Hyperparameters, parameter: &dyn Fn(&str) -> Option<Vec<f32>>) -> Vec<(String, String)> {
+pub(super) fn learned(
+    _: &Hyperparameters,
+    teachers: &[&str],
+    parameter: &dyn Fn(&str) -> Option<Vec<f32>>,
+) -> Vec<(String, String)> {
     let (Some(weight), Some(latent)) = (parameter(WEIGHT), parameter(LATENT)) else { return Vec::new() };
     let norm = |latent: &[f32]| {
         let squares = latent.iter().zip(&weight).map(|(theta, w)| f64::from(theta * w).powi(2));
         format!("{:.3}", squares.sum::<f64>().sqrt())
     };
-    let norms: Vec<String> = latent.chunks_exact(weight.len().max(1)).map(norm).collect();
-    vec![("|W o theta| of each teacher".into(), norms.join(", "))]
+    let latents = latent.chunks_exact(weight.len().max(1));
+    let reaches: Vec<String> =
+        teachers.iter().zip(latents).map(|(role, one)| format!("{role} {}", norm(one))).collect();
+    vec![("reach of the teachers' scores, |W o theta|".into(), reaches.join(", "))]
 }

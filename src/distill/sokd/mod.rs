@@ -162,7 +162,7 @@ pub const DESCRIPTION: MethodDescription = MethodDescription {
     },
     taps,
     record,
-    learned: |values, parameter| match values.flag("augmentation") {
+    learned: |values, _, parameter| match values.flag("augmentation") {
         true => policy::learned(values, parameter),
         false => Vec::new(),
     },
