@@ -174,7 +174,7 @@ fn a_learned_policy_is_told_in_words() {
         "policy.magnitude" => Some(vec![0.5; 2 * count]),
         _ => None,
     };
-    let told = (DESCRIPTION.learned)(&values, &parameter);
+    let told = (DESCRIPTION.learned)(&values, &[], &parameter);
     let [first, second] = pairs(Some(42))[3];
     assert_eq!(told.len(), 3);
     assert_eq!(told[0].0, "sub-policy 1");
