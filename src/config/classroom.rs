@@ -103,7 +103,9 @@ fn method(item: &Item<'_>, methods: &[MethodConfig], teachers: usize) -> Result<
         true => MethodConfig::read(item)?,
         false => {
             let known = MethodConfig::known(methods, item.text()?);
-            known.ok_or_else(|| item.unknown("method to teach a mentor by", names()))?
+            let known = known.ok_or_else(|| item.unknown("method to teach a mentor by", names()))?;
+            // What the student's is called in tables is its own.
+            MethodConfig { label: known.description.name.into(), ..known }
         }
     };
     let (name, needs) = (read.description.name, read.description.needs);
