@@ -297,6 +297,25 @@ fn reports_are_written_of_one_run_and_of_several() {
 }
 
 #[test]
+fn a_runs_folder_knows_its_data_and_weights_know_their_model() {
+    let path = trained();
+    let with = |more: &[&str]| {
+        let arguments = ["eval", "--json", "--weights", "out", "--role", "student-kd-seed2"];
+        let said = succeeds(path, &[&arguments[..], more].concat());
+        serde_json::from_str::<Value>(&said).unwrap()
+    };
+    let (given, known) = (with(&["--model", "tiny.toml", "--data", "data"]), with(&["--model", "tiny.toml"]));
+    assert_eq!((&given["top1"], &given["loss"]), (&known["top1"], &known["loss"]));
+    // A net of one's own has to be named by its file.
+    refused(path, &["eval", "--weights", "out", "--role", "teacher"], &["no model is called `tiny`"]);
+    let weights = ["eval", "--model", "tiny.toml", "--weights", "out/models/teacher.safetensors"];
+    refused(path, &weights, &["--data is missing"]);
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch/narrow_resnet.pth");
+    let model = model.to_str().unwrap();
+    refused(path, &["eval", "--weights", model, "--data", "data"], &["does not say of which model it is"]);
+}
+
+#[test]
 fn a_checkpoint_of_pytorch_is_converted_and_read_as_it_is() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let path = |name: &str| fixtures.join(name).to_str().unwrap().to_string();

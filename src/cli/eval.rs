@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use super::output::{plain_table, print, print_json};
 use super::progress::thread_pool;
 use super::trained::Trained;
-use crate::config::DeviceRequest;
+use crate::config::{Config, DeviceRequest, Overrides};
 use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use crate::gpu::Processor;
 use crate::ops::evaluate::Counts;
 use crate::train::evaluation::evaluate;
+use crate::train::folder::{CONFIG, expect_run};
 use crate::train::material::Material;
 use crate::train::records::LOADED;
 use crate::train::weights::{self, ModelCard, Training};
@@ -26,9 +27,10 @@ pub struct Arguments {
     /// Which model, and whose weights.
     #[command(flatten)]
     pub trained: Trained,
-    /// A data source's name (embedded, fashion-mnist) or the path of an archive or folder
+    /// A data source's name (embedded, fashion-mnist) or the path of an archive or folder; otherwise, of a run's folder, what
+    /// it was trained on
     #[arg(long, value_name = "SRC")]
-    pub data: String,
+    pub data: Option<String>,
     /// Images of one step
     #[arg(long, visible_alias = "batch", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub batch_size: u32,
@@ -52,13 +54,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let pool = thread_pool(arguments.threads)?;
     let measured = pool.install(|| measure(arguments, &processor))?;
     if arguments.json {
-        return print_json(&measured.document(arguments));
+        return print_json(&measured.document());
     }
-    print(&measured.text(arguments))
+    print(&measured.text())
 }
 
 /// What was measured, on what.
 struct Measured {
+    model: String,
+    data: String,
     file: PathBuf,
     card: Option<ModelCard>,
     normalisation: Normalisation,
@@ -73,23 +77,30 @@ struct Measured {
 fn measure(arguments: &Arguments, processor: &Processor) -> Result<Measured> {
     let file = arguments.trained.file()?;
     let card = weights::card(&file)?;
-    let mut material = Material::open_named(&arguments.data)?;
+    let model = arguments.trained.model(&file)?;
+    let mut material = match &arguments.data {
+        Some(data) => Material::open_named(data)?,
+        None => of_run(&arguments.trained.weights)?,
+    };
+    let data = material.name.clone();
     if let Some(card) = &card {
         fit(card, &file, &mut material)?;
     }
-    let network = material.network(&arguments.trained.model)?;
+    let network = material.network(&model)?;
     let parameters = network.parameters();
     let expected: Vec<(&str, &[usize])> = parameters.iter().map(|p| (p.name.as_str(), p.shape.as_slice())).collect();
     let tensors = weights::load(&file, &expected)?.tensors;
-    let models = vec![(arguments.trained.model.clone(), network, tensors)];
+    let models = vec![(model.clone(), network, tensors)];
     let counts = evaluate(processor, &material, models, arguments.batch_size as usize)?;
     let Counts { images, loss, top1, top5, .. } = &counts[0];
     let loss = loss / images;
     if !loss.is_finite() {
-        return Err(Error::failed(format!("the loss of {} on {} is {loss}", arguments.trained.model, arguments.data))
+        return Err(Error::failed(format!("the loss of {model} on {data} is {loss}"))
             .help("the weights are finite, so a layer's sum overflows: they are not what this model was trained to"));
     }
     Ok(Measured {
+        model,
+        data: arguments.data.clone().unwrap_or(data),
         file,
         card,
         normalisation: material.normalisation,
@@ -99,6 +110,17 @@ fn measure(arguments: &Arguments, processor: &Processor) -> Result<Measured> {
         top5: top5 / images,
         loss,
     })
+}
+
+/// The data of the run whose folder `weights` is.
+fn of_run(weights: &Path) -> Result<Material> {
+    if !weights.is_dir() {
+        return Err(Error::request("--data is missing: only the folder of a run says what it was trained on")
+            .help("--data embedded, fashion-mnist, or the path of an archive or folder"));
+    }
+    expect_run(weights)?;
+    let config = Config::load(Some(&weights.join(CONFIG).display().to_string()), &Overrides::default())?;
+    Material::open(&config.data)
 }
 
 /// Checks that weights with `card` belong to data like `material`, and takes over how they want it normalised.
@@ -125,11 +147,11 @@ fn fit(card: &ModelCard, file: &Path, material: &mut Material) -> Result<()> {
 }
 
 impl Measured {
-    fn document(&self, arguments: &Arguments) -> Value {
+    fn document(&self) -> Value {
         json!({
-            "model": arguments.trained.model,
+            "model": self.model,
             "weights": self.file.display().to_string(),
-            "data": arguments.data,
+            "data": self.data,
             "images": self.images,
             "top1": self.top1,
             "top5": self.top5,
@@ -142,7 +164,7 @@ impl Measured {
         })
     }
 
-    fn text(&self, arguments: &Arguments) -> String {
+    fn text(&self) -> String {
         let numbers = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
         let (mean, std) = (numbers(&self.normalisation.mean), numbers(&self.normalisation.std));
         let weights = match &self.card {
@@ -161,16 +183,11 @@ impl Measured {
         // Of five classes or fewer every label is among the first five.
         let top5 = (self.classes > 5).then(|| row("top-5", percent(self.top5)));
         let rows = [
-            row("model", arguments.trained.model.clone()),
+            row("model", self.model.clone()),
             row("weights", weights),
             row(
                 "data",
-                format!(
-                    "{}: {}, {}",
-                    arguments.data,
-                    counted(self.images, "test image"),
-                    counted(self.classes, "class")
-                ),
+                format!("{}: {}, {}", self.data, counted(self.images, "test image"), counted(self.classes, "class")),
             ),
             row("normalised", format!("{whose}: mean {mean}; std {std}")),
             row("top-1", percent(self.top1)),

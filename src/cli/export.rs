@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         return Err(Error::request(format!("{} holds the weights: write to another file", file.display())));
     }
     let resolution = arguments.resolution.map(|side| side as usize);
-    let source = Source::read(&arguments.trained.model, &file, resolution)?;
+    let source = Source::read(&arguments.trained.model(&file)?, &file, resolution)?;
     source.write(out, arguments.normalise)?;
     print(&format!("model: {}\n", out.display()))
 }

@@ -1,6 +1,6 @@
 //! A model and its weights, as several commands take them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -11,9 +11,9 @@ use crate::train::weights;
 /// Which model, and whose weights.
 #[derive(Clone, Debug, Args)]
 pub struct Trained {
-    /// A name of the zoo, or a TOML file that describes a model
+    /// A name of the zoo, or a TOML file that describes a model; otherwise what the weights say they are of
     #[arg(long)]
-    pub model: String,
+    pub model: Option<String>,
     /// Weights under PyTorch's names, as safetensors; or the folder of a run, which needs --role
     #[arg(long, value_name = "FILE|RUN")]
     pub weights: PathBuf,
@@ -23,6 +23,19 @@ pub struct Trained {
 }
 
 impl Trained {
+    /// The model that is meant: the one that was named, else that of the weights in `file`.
+    ///
+    /// # Errors
+    /// If neither says it, or the file cannot be read.
+    pub fn model(&self, file: &Path) -> Result<String> {
+        match (&self.model, weights::card(file)?) {
+            (Some(model), _) => Ok(model.clone()),
+            (None, Some(card)) => Ok(card.model),
+            (None, None) => Err(Error::request(format!("{} does not say of which model it is", file.display()))
+                .help("name it: --model NAME, or --model FILE.toml")),
+        }
+    }
+
     /// The file of weights that is meant. A run's folder holds several, so it needs a role.
     ///
     /// # Errors
