@@ -239,19 +239,27 @@ layers = [
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sorts.toml");
     std::fs::write(&file, text).unwrap();
-    let network = build(file.to_str().unwrap(), 5, 3, 32, 32).unwrap();
-    let model = decoded(&source(network).to_onnx(false).unwrap());
+    let exported = |side: usize| {
+        let network = build(file.to_str().unwrap(), 5, 3, side, side).unwrap();
+        decoded(&source(network).to_onnx(false).unwrap())
+    };
+    // Height 16 over 3 rows: windows of 6 rows, 5 apart.
+    let regular = exported(32);
+    let pool = node(&regular, "adaptive_avg_pool_4");
+    assert_eq!((attribute(pool, "kernel_shape").ints[0], attribute(pool, "strides").ints[0]), (6, 5));
+    let model = exported(28);
     assert_eq!(node(&model, "images_2").input, ["images", "images.weight"]);
     assert_eq!(numbers(&model, "option_a_2/pads"), [0, 2, 0, 0, 0, 2, 0, 0]);
     assert_eq!(numbers(&model, "option_a_2/step"), [2, 2]);
     let up = node(&model, "up");
     assert_eq!((up.op_type.as_str(), attribute(up, "strides").ints.as_slice()), ("ConvTranspose", &[2, 2][..]));
-    // Height 16 over 3 rows: the means of rows 0 to 5, 5 to 10 and 10 to 15.
+    // Height 14 over 3 rows: the means of rows 0 to 4, 4 to 9 and 9 to 13.
     let rows = attribute(node(&model, "adaptive_avg_pool_4/rows"), "value").t.clone().unwrap();
     let rows: Vec<f32> = rows.raw_data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let sixth =
-        |range: std::ops::Range<usize>| (0..16).map(move |row| if range.contains(&row) { 1.0 / 6.0 } else { 0.0 });
-    assert_eq!(rows, [0..6, 5..11, 10..16].into_iter().flat_map(sixth).collect::<Vec<f32>>());
+    let share = |range: std::ops::Range<usize>| {
+        (0..14).map(move |row| if range.contains(&row) { 1.0 / range.len() as f32 } else { 0.0 })
+    };
+    assert_eq!(rows, [0..5, 4..10, 9..14].into_iter().flat_map(share).collect::<Vec<f32>>());
     assert_eq!(node(&model, "one").input[0], "adaptive_avg_pool_4/flat");
     assert_eq!((node(&model, "norm").input[0].as_str(), node(&model, "relu_9").input[0].as_str()), ("one", "norm"));
     assert_eq!(node(&model, "two").input, ["channel_shuffle_10/flat", "two.weight"]);

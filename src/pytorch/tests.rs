@@ -122,7 +122,7 @@ fn nothing_is_executed_and_no_storage_is_taken_at_its_word() {
     let tensor = |elements: u8, offset: u8, rows: u8, stride: u8| {
         let mut object =
             b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage".to_vec();
-        object.extend(b"ctorch\nFloatStorage\nX\x01\x00\x00\x00aX\x03\x00\x00\x00cpu");
+        object.extend(b"ctorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu");
         object.extend([b'K', elements, b't', b'Q', b'K', offset, b'K', rows, 0x85, b'K', stride, 0x85]);
         object.extend(b"\x89}tRs.");
         object
@@ -134,7 +134,7 @@ fn nothing_is_executed_and_no_storage_is_taken_at_its_word() {
     make(&tensor(2, 0, 200, 0));
     refused(&path, None, &["shape [200] reaches beyond its storage of 2"]);
     make(&tensor(9, 0, 9, 1));
-    refused(&path, None, &["storage a", "2 elements, expected 9"]);
+    refused(&path, None, &["storage 0", "2 elements, expected 9"]);
     make(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.");
     refused(&path, None, &["no state dict"]);
 }

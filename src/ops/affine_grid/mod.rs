@@ -112,4 +112,4 @@ impl Operation for AffineGridBackward {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,8 +9,36 @@ use crate::tensor::DType;
 /// A shear with a shift, and a shift alone.
 const THETA: [f64; 12] = [0.8, 0.3, -0.25, -0.2, 1.1, 0.4, 1.0, 0.0, 0.5, 0.0, 1.0, -0.6];
 
-/// Computed with torch 2.15 in float64: `affine_grid(theta, (2, 1, 2, 3), align_corners=False)`, and the gradient of
-/// `theta` for the upstream gradient `((7 i) % 11 - 5) / 4` of element i.
+/// Computed with torch 2.15 in float64: `affine_grid(theta, (2, 1, 2, 3), align_corners=False)`. Points inside, between, on the
+/// rim and outside of a map.
+pub(in crate::ops) const GRID: [f64; 24] = [
+    -0.933333333333,
+    -0.016666666667,
+    -0.4,
+    -0.15,
+    0.133333333333,
+    -0.283333333333,
+    -0.633333333333,
+    1.083333333333,
+    -0.1,
+    0.95,
+    0.433333333333,
+    0.816666666667,
+    -0.166666666667,
+    -1.1,
+    0.5,
+    -1.1,
+    1.166666666667,
+    -1.1,
+    -0.166666666667,
+    -0.1,
+    0.5,
+    -0.1,
+    1.166666666667,
+    -0.1,
+];
+
+/// [`GRID`], and computed as it is: the gradient of `theta` for the upstream gradient `((7 i) % 11 - 5) / 4` of element i.
 #[test]
 fn grid_and_gradient_are_those_of_pytorch() {
     let upstream: Vec<f64> = (0..24).map(|i| f64::from((7 * i) % 11 - 5) / 4.0).collect();
@@ -20,35 +48,9 @@ fn grid_and_gradient_are_those_of_pytorch() {
         let gradient = tape.backward(&[(grid, x[1])], &[x[0]])?[0].expect("theta has a gradient");
         Ok(vec![grid, gradient])
     });
-    let grid = [
-        -0.933333333333,
-        -0.016666666667,
-        -0.4,
-        -0.15,
-        0.133333333333,
-        -0.283333333333,
-        -0.633333333333,
-        1.083333333333,
-        -0.1,
-        0.95,
-        0.433333333333,
-        0.816666666667,
-        -0.166666666667,
-        -1.1,
-        0.5,
-        -1.1,
-        1.166666666667,
-        -1.1,
-        -0.166666666667,
-        -0.1,
-        0.5,
-        -0.1,
-        1.166666666667,
-        -0.1,
-    ];
     let gradient =
         [0.166666666667, 0.625, -1.75, -1.666666666667, -0.75, 0.5, -1.666666666667, -0.75, 0.5, 2.0, -0.75, 0.0];
-    assert_close("grid", &found[0], &grid, 1e-11);
+    assert_close("grid", &found[0], &GRID, 1e-11);
     assert_close("gradient", &found[1], &gradient, 1e-11);
 }
 

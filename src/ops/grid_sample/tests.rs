@@ -1,38 +1,11 @@
 //! Against PyTorch, gradients against differences, and the same bits on any number of threads.
 
 use super::*;
+use crate::ops::affine_grid::tests::GRID;
 use crate::ops::testing::{assert_close, normal, on_threads, run_tape};
 use crate::tape::StateLayout;
 use crate::tape::check::{check_gradients_from, random};
 use crate::tensor::DType;
-
-/// The grid of `affine_grid`'s test: points inside, between, on the rim and outside.
-const GRID: [f64; 24] = [
-    -0.933333333333,
-    -0.016666666667,
-    -0.4,
-    -0.15,
-    0.133333333333,
-    -0.283333333333,
-    -0.633333333333,
-    1.083333333333,
-    -0.1,
-    0.95,
-    0.433333333333,
-    0.816666666667,
-    -0.166666666667,
-    -1.1,
-    0.5,
-    -1.1,
-    1.166666666667,
-    -1.1,
-    -0.166666666667,
-    -0.1,
-    0.5,
-    -0.1,
-    1.166666666667,
-    -0.1,
-];
 
 /// Computed with torch 2.15 in float64: `grid_sample(x, grid, "bilinear", "zeros", align_corners=False)` of
 /// `x[i] = ((5 i) % 13 - 6) / 3` in the order [N, H, W, C] = [2, 3, 4, 2], and the gradients for the upstream gradient

@@ -164,7 +164,9 @@ fn damaged_headers_never_panic_and_name_a_byte() {
         let message = load(&path, &EXPECTED).unwrap_err().to_string();
         assert!(message.contains("m.safetensors") && message.contains("byte"), "byte {at}: {message}");
     }
-    fs::write(&path, b"PK\x03\x04 this is a zip of pickles").unwrap();
+    fs::write(&path, b"PK\x03\x04 this begins as a checkpoint of PyTorch does").unwrap();
+    assert!(load(&path, &EXPECTED).unwrap_err().to_string().contains("no checkpoint that torch.save writes"));
+    fs::write(&path, b"neither the one nor the other").unwrap();
     assert!(load(&path, &EXPECTED).unwrap_err().to_string().contains("not a safetensors file"));
 }
 
