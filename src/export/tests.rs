@@ -260,7 +260,7 @@ layers = [
         (0..14).map(move |row| if range.contains(&row) { 1.0 / range.len() as f32 } else { 0.0 })
     };
     assert_eq!(rows, [0..5, 4..10, 9..14].into_iter().flat_map(share).collect::<Vec<f32>>());
-    assert_eq!(node(&model, "one").input[0], "adaptive_avg_pool_4/flat");
+    assert_eq!(node(&model, "one").input[0], "dropout_5/flat");
     assert_eq!((node(&model, "norm").input[0].as_str(), node(&model, "relu_9").input[0].as_str()), ("one", "norm"));
     assert_eq!(node(&model, "two").input, ["channel_shuffle_10/flat", "two.weight"]);
     assert_eq!(node(&model, "two").output, ["logits"]);
