@@ -28,12 +28,13 @@ impl Trained {
     /// # Errors
     /// If neither says it, or the file cannot be read.
     pub fn model(&self, file: &Path) -> Result<String> {
-        match (&self.model, weights::card(file)?) {
-            (Some(model), _) => Ok(model.clone()),
-            (None, Some(card)) => Ok(card.model),
-            (None, None) => Err(Error::request(format!("{} does not say of which model it is", file.display()))
-                .help("name it: --model NAME, or --model FILE.toml")),
+        if let Some(model) = &self.model {
+            return Ok(model.clone());
         }
+        weights::card(file)?.map(|card| card.model).ok_or_else(|| {
+            Error::request(format!("{} does not say of which model it is", file.display()))
+                .help("name it: --model NAME, or --model FILE.toml")
+        })
     }
 
     /// The file of weights that is meant. A run's folder holds several, so it needs a role.

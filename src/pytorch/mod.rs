@@ -41,7 +41,8 @@ pub fn is_checkpoint(start: &[u8]) -> bool {
 pub fn read(path: &Path, key: Option<&str>) -> Result<Vec<Tensor>> {
     let mut archive = archive::Archive::open(path)?;
     let views = state_dict::find(&archive, key)?;
-    views.into_iter().map(|view| state_dict::tensor(&mut archive, view)).collect()
+    let sizes = state_dict::sizes(&archive.object);
+    views.into_iter().map(|view| state_dict::tensor(&mut archive, view, &sizes)).collect()
 }
 
 #[cfg(test)]

@@ -198,8 +198,8 @@ fn storage_of(pickle: &Pickle, id: Id) -> Option<Result<Storage, String>> {
     Some(Ok(Storage { key, dtype, elements }))
 }
 
-/// Reads a tensor's elements out of its storage, and brings them into order.
-pub(super) fn tensor(archive: &mut Archive, view: View) -> Result<Tensor> {
+/// Reads a tensor's elements out of its storage, and brings them into order; `sizes` are [`sizes`].
+pub(super) fn tensor(archive: &mut Archive, view: View, sizes: &HashMap<String, u64>) -> Result<Tensor> {
     let View { name, storage, offset, shape, strides } = view;
     let size = storage.dtype.bitsize() / 8;
     // The last element that is looked at.
@@ -214,8 +214,7 @@ pub(super) fn tensor(archive: &mut Archive, view: View) -> Result<Tensor> {
         let message = format!("tensor `{name}` of shape {shape:?} reaches beyond its storage of {}", storage.elements);
         return Err(Error::request(format!("{}: {message}", archive.name())));
     };
-    let sizes = sizes(&archive.object);
-    let all = archive.storage(&storage.key, storage.elements, size as u64, &sizes)?;
+    let all = archive.storage(&storage.key, storage.elements, size as u64, sizes)?;
     let mut bytes = Vec::with_capacity(count * size);
     let mut index = vec![0; shape.len()];
     for _ in 0..count {
@@ -233,7 +232,7 @@ pub(super) fn tensor(archive: &mut Archive, view: View) -> Result<Tensor> {
 }
 
 /// Bytes of an element of every storage that a pickle speaks of.
-fn sizes(pickle: &Pickle) -> HashMap<String, u64> {
+pub(super) fn sizes(pickle: &Pickle) -> HashMap<String, u64> {
     let storages = pickle.ids().filter_map(|id| storage_of(pickle, id)).flatten();
     storages.map(|storage| (storage.key, storage.dtype.bitsize() as u64 / 8)).collect()
 }
