@@ -69,8 +69,8 @@ pub struct Loaded {
     pub card: Option<ModelCard>,
 }
 
-/// Writes `tensors` (name, shape, elements) and their card, if there is one, to `path`: written aside, synced, renamed. The same model
-/// gives the same bytes every time: tensors by name, one metadata key with canonical JSON.
+/// Writes `tensors` (name, shape, elements) and their card, if there is one, to `path`: written aside, synced, renamed.
+/// The same model gives the same bytes every time: tensors by name, one metadata key with canonical JSON.
 ///
 /// # Errors
 /// The file cannot be written, a tensor does not fit its shape, or two share a name.
@@ -132,8 +132,9 @@ pub fn roles(run: &Path) -> Vec<String> {
     stems
 }
 
-/// Reads the tensors `expected` (name, shape) from the safetensors file at `path`, or from a checkpoint of PyTorch. F16, BF16 and F64 are converted to
-/// f32; the prefix of a wrapper that stands before every name is taken off; `num_batches_tracked` is ignored.
+/// Reads the tensors `expected` (name, shape) from the safetensors file at `path`, or from a checkpoint of PyTorch.
+/// F16, BF16 and F64 are converted to f32; the prefix of a wrapper that stands before every name is taken off;
+/// `num_batches_tracked` is ignored.
 ///
 /// # Errors
 /// The file cannot be read, is damaged (with the byte), holds other names or shapes (the first differences are listed),
